@@ -1,0 +1,8 @@
+//! A container runtime whose lifecycle is a pure state machine over a pluggable syscall backend.
+
+pub mod backend;
+pub mod plan;
+pub mod run;
+pub mod spec;
+pub mod state;
+pub mod sys;
