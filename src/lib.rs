@@ -1,5 +1,7 @@
 //! A container runtime whose lifecycle is a pure state machine over a pluggable syscall backend.
 
+extern crate alloc;
+
 pub mod backend;
 pub mod plan;
 pub mod run;
