@@ -129,3 +129,92 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::super::{CREATE, DELETE, PLANS, START};
+    use super::*;
+
+    /// Runs a plan in which the turns of these numbers fail.
+    fn run(plan: &'static [Step], failing: &[usize]) -> (Vec<Next>, Verdict) {
+        let (mut machine, mut turns) = (Machine::new(plan), Vec::new());
+        loop {
+            match machine.next() {
+                Next::Done(verdict) => return (turns, verdict),
+                next @ (Next::Do(_) | Next::Undo(_)) => {
+                    let fails = failing.contains(&turns.len());
+                    turns.push(next);
+                    machine.on(if fails { Outcome::Failed } else { Outcome::Done });
+                }
+            }
+        }
+    }
+
+    fn undone(turns: &[Next]) -> Vec<Step> {
+        let undo = |next: &Next| match *next {
+            Next::Undo(step) => Some(step),
+            Next::Do(_) | Next::Done(_) => None,
+        };
+        turns.iter().filter_map(undo).collect()
+    }
+
+    #[test]
+    fn a_plan_without_failure_is_done_in_order() {
+        for (name, plan) in PLANS {
+            let expected: Vec<_> = plan.iter().copied().map(Next::Do).collect();
+            assert_eq!(run(plan, &[]), (expected, Verdict::Success), "{name}");
+        }
+    }
+
+    #[test]
+    fn law_2_a_create_that_fails_at_its_end_undoes_what_delete_does() {
+        let (turns, verdict) = run(CREATE, &[CREATE.len() - 1]);
+        assert_eq!(undone(&turns), DELETE);
+        assert_eq!(verdict, Verdict::Failed { at: Step::Release });
+    }
+
+    #[test]
+    fn law_3_the_failed_step_is_undone_too() {
+        for (name, plan) in PLANS {
+            for at in 0..plan.len() {
+                let (turns, verdict) = run(plan, &[at]);
+                let steps = plan[..=at].iter().rev();
+                let expected: Vec<_> = steps.flat_map(|step| step.undo()).copied().collect();
+                assert_eq!(undone(&turns), expected, "{name} failing at {at}");
+                assert_eq!(verdict, Verdict::Failed { at: plan[at] }, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn law_4_undo_stops_at_its_first_failure_and_keeps_the_record() {
+        for at in 0..CREATE.len() {
+            for second in at + 1..at + 1 + undone(&run(CREATE, &[at]).0).len() {
+                let (turns, verdict) = run(CREATE, &[at, second]);
+                let stuck = *undone(&turns).last().expect("an undo failed");
+                assert_eq!(verdict, Verdict::Stuck { at: stuck });
+                assert_eq!(turns.len(), second + 1);
+                let undone = undone(&turns);
+                let kept = undone.split_last().map(|(_, undone)| undone).unwrap_or_default();
+                assert!(!kept.contains(&Step::RemoveRecord), "{at} {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_delete_is_failed_and_nothing_is_undone() {
+        for (number, &at) in DELETE.iter().enumerate() {
+            let (turns, verdict) = run(DELETE, &[number]);
+            assert_eq!(turns.len(), number + 1);
+            assert_eq!(verdict, Verdict::Failed { at });
+        }
+    }
+
+    #[test]
+    fn a_failed_poststart_hook_stops_the_container() {
+        assert_eq!(undone(&run(START, &[1]).0), [Step::KillAll]);
+        assert_eq!(undone(&run(START, &[0]).0), []);
+    }
+}

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-/// The version of the form of a [`Record`], raised when an old reader would misunderstand a new one.
+/// The version of the form of a [`Record`], raised when an old reader would misread a new one.
 pub const FORMAT: u32 = 1;
 
 /// A container as the disk has it.
@@ -118,4 +118,54 @@ pub struct CgroupDir {
     pub path: String,
     /// The version of the hierarchy, 1 or 2.
     pub version: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    const OWNER: ProcessId = ProcessId { pid: 7, started: 11, boot: u64::MAX };
+
+    #[test]
+    fn a_record_survives_the_disk() {
+        let mut record = Record::new(OWNER, Manifest { id: "a".to_string(), ..Default::default() });
+        record
+            .manifest
+            .cgroups
+            .push(CgroupDir { path: "/sys/fs/cgroup/a".to_string(), version: 2 });
+        record.manifest.extra.insert("console".to_string(), "/run/a.sock".to_string());
+        for stage in Stage::ALL {
+            for init in [None, Some(OWNER)] {
+                let record = Record { stage, init, ..record.clone() };
+                let json = serde_json::to_string(&record).unwrap();
+                assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_version_loads() {
+        let json = r#"{"stage":"created","owner":{"pid":7,"started":11,"boot":18446744073709551615},
+            "manifest":{"id":"a","later":[1]},"later":{}}"#;
+        let record: Record = serde_json::from_str(json).unwrap();
+        assert_eq!((record.format, record.init, record.owner), (0, None, OWNER));
+        assert_eq!(record.manifest, Manifest { id: "a".to_string(), ..Default::default() });
+    }
+
+    #[test]
+    fn the_words_on_disk_are_these() {
+        let record = Record::new(OWNER, Manifest::default());
+        assert_eq!(
+            serde_json::to_string(&record).unwrap(),
+            concat!(
+                r#"{"format":1,"stage":"creating","#,
+                r#""owner":{"pid":7,"started":11,"boot":18446744073709551615},"#,
+                r#""manifest":{"id":"","bundle":"","rootfs":"","created":"","version":"","#,
+                r#""annotations":{},"cgroups":[],"ownPidNamespace":false,"process":"","#,
+                r#""poststart":"","poststop":"","extra":{}}}"#,
+            )
+        );
+    }
 }

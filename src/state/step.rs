@@ -208,3 +208,75 @@ impl Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn law_1_the_manifest_precedes_every_residue_and_the_record_goes_last() {
+        for (name, plan) in PLANS {
+            let manifest = plan.iter().position(|step| *step == Step::Manifest);
+            assert!(matches!(manifest, None | Some(0)), "{name}");
+            if let Some(removal) = plan.iter().position(|step| *step == Step::RemoveRecord) {
+                assert_eq!(removal + 1, plan.len(), "{name}");
+            }
+            let undone: Vec<_> = plan.iter().rev().flat_map(|step| step.undo()).collect();
+            if let Some(removal) = undone.iter().position(|step| **step == Step::RemoveRecord) {
+                assert_eq!(manifest, Some(0), "{name} undoes a record that it did not make");
+                assert_eq!(removal + 1, undone.len(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn law_2_delete_is_create_undone() {
+        let undone: Vec<_> = CREATE.iter().rev().flat_map(|step| step.undo()).copied().collect();
+        assert_eq!(undone, DELETE);
+    }
+
+    #[test]
+    fn law_5_an_unborn_is_let_go_only_after_it_is_recorded() {
+        let at = |wanted| CREATE.iter().position(|step| *step == wanted);
+        assert_eq!(at(Step::Release), Some(CREATE.len() - 1));
+        assert_eq!(at(Step::CommitCreated), Some(CREATE.len() - 2));
+        assert!(at(Step::Cgroup) < at(Step::Spawn), "a child is born where it can be found");
+    }
+
+    #[test]
+    fn every_residue_has_an_undo() {
+        for (name, plan) in PLANS {
+            for step in plan.iter().filter(|step| step.residue()) {
+                assert!(!step.undo().is_empty(), "{step:?} of {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_undo_has_no_undo() {
+        for (_, plan) in PLANS {
+            for undo in plan.iter().flat_map(|step| step.undo()) {
+                assert!(undo.undo().is_empty(), "{undo:?}");
+                assert!(!undo.residue(), "{undo:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_plan_undoes_the_same_thing_twice() {
+        for (name, plan) in PLANS {
+            let mut undone: Vec<_> = plan.iter().flat_map(|step| step.undo()).collect();
+            let all = undone.len();
+            undone.sort_unstable();
+            undone.dedup();
+            assert_eq!(undone.len(), all, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_exec_touches_nothing_that_create_made() {
+        assert!(EXEC.iter().all(|step| step.undo().is_empty()));
+    }
+}
