@@ -1,7 +1,7 @@
 //! A plan under execution: a cursor that says what to do next, and what to undo after a failure.
 //!
 //! ```text
-//!            done                     done: the undos of every step up to the failed one, backwards
+//!            done                     done: the undos of every step up to the failed, backwards
 //!          ┌──────┐                 ┌──────┐
 //!          ▼      │                 ▼      │
 //!   new ─▶ Do(step) ── failed ──▶ Undo(step) ── failed ──▶ Done(Stuck)

@@ -13,8 +13,8 @@
 //!
 //! **Invariant:** a step makes at most one residue, and the record names it beforehand.
 //!
-//! **Invariant:** undoing is idempotent and tolerates that there is nothing to undo, for a step that
-//! failed may have happened by half, or not at all.
+//! **Invariant:** undoing is idempotent and tolerates that there is nothing to undo, for a step
+//! that failed may have happened by half, or not at all.
 //!
 //! **Invariant:** no step carries data. What is peculiar to a request (which signal, which limits)
 //! is known to who performs it, so that plans are constants that can be enumerated.
