@@ -59,9 +59,9 @@ pub enum Reason {
     #[error("not an integer from {least} to {most}")]
     Range {
         /// The least that is.
-        least: i64,
+        least: i128,
         /// The most that is.
-        most: u64,
+        most: i128,
     },
     /// It is a relative path.
     #[error("not an absolute path")]

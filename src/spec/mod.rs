@@ -9,7 +9,7 @@
 //! | `seccomp` | the system call filter                                            |
 //! | `hooks`   | programs run on the way                                           |
 //! | `invalid` | why a document is refused, and what about it is merely odd        |
-//! | `oci`     | the first reader: `config.json` of the OCI runtime specification  |
+//! | [`oci`]   | the first reader: `config.json` of the OCI runtime specification  |
 //!
 //! **Invariant:** pure. Bytes in, values out: no files, no environment, no kernel, no Linux types.
 //!
@@ -21,6 +21,7 @@ mod hooks;
 mod invalid;
 mod linux;
 mod mounts;
+pub mod oci;
 mod process;
 mod seccomp;
 
@@ -34,7 +35,7 @@ pub use invalid::{Conflict, Invalid, Oddity, Read, Reason, Warning};
 pub use linux::{
     Device, DeviceKind, IdMap, Namespace, NamespaceKind, Sysctl, TimeOffset, TimeOffsets,
 };
-pub use mounts::{AttrFlags, IdMapped, Mount, MountFlags, MountKind, Propagation, Sharing};
+pub use mounts::{AttrFlags, Mount, MountFlags, MountKind, Propagation, Sharing};
 pub use process::{
     CapSet, Capabilities, Capability, ConsoleSize, Process, Rlimit, RlimitKind, User,
 };

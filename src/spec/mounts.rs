@@ -7,8 +7,6 @@ use std::ops::BitOr;
 
 use serde::{Deserialize, Serialize};
 
-use super::IdMap;
-
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mount {
@@ -32,8 +30,6 @@ pub struct Mount {
     pub data: String,
     /// Whether a tmpfs starts with what the directory beneath holds.
     pub tmpcopyup: bool,
-    /// How owners are mapped, if they are.
-    pub idmap: Option<IdMapped>,
 }
 
 impl Mount {
@@ -50,7 +46,6 @@ impl Mount {
             propagation: Vec::new(),
             data: String::new(),
             tmpcopyup: false,
-            idmap: None,
         }
     }
 }
@@ -67,17 +62,6 @@ pub enum MountKind {
     Cgroup,
     /// A new instance of the file system of this name.
     Filesystem(String),
-}
-
-/// How owners of files are mapped within a mount.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct IdMapped {
-    /// Whether everything mounted below is mapped too.
-    pub recursive: bool,
-    /// User ids; none: those of the container's user namespace.
-    pub uid_maps: Vec<IdMap>,
-    /// Group ids; none: those of the container's user namespace.
-    pub gid_maps: Vec<IdMap>,
 }
 
 /// How mounts below a mount travel to its peers and back.
