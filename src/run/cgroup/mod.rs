@@ -1,0 +1,382 @@
+//! The container's cgroups: made, limited, asked, emptied, removed.
+//!
+//! A container has one directory in every hierarchy of cgroup v1 (hybrid hosts too), or one in the
+//! unified hierarchy of v2. The first of its list is its home: it is asked who is in and whether
+//! they are frozen.
+//!
+//! **Invariant:** the record names every directory before it is made.
+//!
+//! **Invariant:** no pid is ever written into `cgroup.procs`: a child is born in its cgroup (v2),
+//! or joins by itself through `tasks` (v1).
+
+mod devices;
+mod limits;
+mod members;
+
+use std::ffi::CString;
+
+use crate::plan::{Hierarchy, Host, Version};
+use crate::spec::{Cgroup, Resources};
+use crate::state::{CgroupDir, Freezer, Occupancy};
+use crate::sys::{CWD, Errno, Fd, Kernel, Kind, Syscalls, flags};
+
+use super::error::{Doing, Failure};
+use super::identity::read_file;
+use super::store;
+
+pub(super) use devices::rules;
+pub(super) use limits::{Setting, settings};
+pub(super) use members::{kill_all, processes, wait_empty};
+
+/// Returns the directories that a container of that name has on this host, home first.
+pub(super) fn dirs(host: &Host, cgroup: &Cgroup, id: &str) -> Vec<CgroupDir> {
+    let unified_only = host.hierarchies.iter().all(|h| h.version == Version::V2);
+    let used = |h: &&Hierarchy| unified_only || h.version == Version::V1;
+    let mut dirs: Vec<_> = host
+        .hierarchies
+        .iter()
+        .filter(used)
+        .map(|h| CgroupDir {
+            path: path(h, cgroup.path.as_deref(), id),
+            version: if h.version == Version::V2 { 2 } else { 1 },
+        })
+        .collect();
+    let home = host.hierarchies.iter().filter(used).position(|h| h.controls("freezer"));
+    if let Some(home) = home {
+        dirs.swap(0, home);
+    }
+    dirs
+}
+
+/// Where in a hierarchy: an absolute path counts from its root, any other from the caller's own
+/// cgroup; on v2 from its parent, since a cgroup with processes in it cannot hand controllers on
+/// (cgroups(7), "no internal processes").
+fn path(hierarchy: &Hierarchy, wanted: Option<&str>, id: &str) -> String {
+    let mount = hierarchy.mount.trim_end_matches('/');
+    let inside = hierarchy.own.strip_prefix(hierarchy.root.trim_end_matches('/'));
+    let own = inside.unwrap_or(&hierarchy.own).trim_end_matches('/');
+    let base = match hierarchy.version {
+        Version::V1 => own,
+        Version::V2 => own.rsplit_once('/').map_or("", |(parent, _)| parent),
+    };
+    match wanted {
+        Some(absolute) if absolute.starts_with('/') => format!("{mount}{}", clean(absolute)),
+        Some(relative) if !relative.is_empty() => format!("{mount}{base}{}", clean(relative)),
+        Some(_) | None => format!("{mount}{base}/{id}"),
+    }
+}
+
+/// Takes `.`, `..` and doubled slashes out of a path, which never leaves its root.
+fn clean(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => (),
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.iter().map(|part| format!("/{part}")).collect()
+}
+
+/// Makes the directories and sets the limits.
+///
+/// # Errors
+///
+/// `EBUSY` where one of them has somebody in it already; those of mkdir(2) and write(2), save
+/// what a caller without rights can do without.
+pub(super) fn make<K: Kernel>(
+    kernel: &K,
+    host: &Host,
+    dirs: &[CgroupDir],
+    cgroup: &Cgroup,
+) -> Result<(), Failure> {
+    for dir in dirs {
+        match make_one(kernel, host, dir, cgroup) {
+            Err(Failure { errno: Errno::EACCES | Errno::EPERM | Errno::EROFS, .. })
+                if host.user != 0 && optional(cgroup) => {}
+            made => made?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether the container can do without a cgroup: it asks for no limit and no place.
+fn optional(cgroup: &Cgroup) -> bool {
+    let asked = Resources { devices: Vec::new(), ..cgroup.resources.clone() };
+    cgroup.path.is_none() && asked == Resources::default()
+}
+
+fn make_one<K: Kernel>(
+    kernel: &K,
+    host: &Host,
+    dir: &CgroupDir,
+    cgroup: &Cgroup,
+) -> Result<(), Failure> {
+    let what = || format!("make cgroup {}", dir.path);
+    let path = K::name(dir.path.as_str()).doing(what)?;
+    let hierarchy = hierarchy(host, dir);
+    match kernel.mkdir(CWD, &path, 0o755) {
+        Ok(()) => (),
+        Err(Errno::ENOENT) => store::make_parents(kernel, &dir.path).doing(what)?,
+        Err(Errno::EEXIST) if occupancy(kernel, dir)? == Occupancy::Populated => {
+            return Err(Failure::new(format!("use cgroup {}", dir.path), Errno::EBUSY));
+        }
+        Err(Errno::EEXIST) => (),
+        Err(errno) => return Err(Failure::new(what(), errno)),
+    }
+    if dir.version == 2 {
+        enable(kernel, hierarchy.map_or("", |h| &h.mount), &dir.path)?;
+    } else if hierarchy.is_some_and(|h| h.controls("cpuset")) {
+        inherit_cpuset(kernel, hierarchy.map_or("", |h| &h.mount), &dir.path)?;
+    }
+    limit(kernel, host, dir, &cgroup.resources)
+}
+
+/// Writes the limits of one directory.
+///
+/// # Errors
+///
+/// Those of write(2) for a limit that was asked for, with its file and value.
+pub(super) fn limit<K: Kernel>(
+    kernel: &K,
+    host: &Host,
+    dir: &CgroupDir,
+    resources: &Resources,
+) -> Result<(), Failure> {
+    let controls = |controller: &str| {
+        dir.version == 2 || hierarchy(host, dir).is_some_and(|h| h.controls(controller))
+    };
+    for setting in settings(resources, dir.version) {
+        if controls(setting.controller) {
+            write_setting(kernel, &dir.path, &setting)?;
+        }
+    }
+    if dir.version == 1 && controls("devices") {
+        devices::write_rules(kernel, &dir.path, resources)?;
+    }
+    Ok(())
+}
+
+fn write_setting<K: Kernel>(kernel: &K, dir: &str, setting: &Setting) -> Result<(), Failure> {
+    let path = format!("{dir}/{}", setting.file);
+    match write_file(kernel, &path, &setting.value) {
+        // A kernel without the file has no such limit to exceed.
+        Err(Errno::ENOENT) if setting.optional => Ok(()),
+        answer => answer.doing(|| format!("write {:?} to {path}", setting.value)),
+    }
+}
+
+/// Who is in a cgroup.
+///
+/// # Errors
+///
+/// Fails where the kernel will not say.
+pub(super) fn occupancy<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<Occupancy, Failure> {
+    let what = || format!("ask who is in cgroup {}", dir.path);
+    let path = K::name(format!("{}/cgroup.procs", dir.path)).doing(what)?;
+    match read_file(kernel, &path) {
+        Ok(list) if !list.is_empty() => Ok(Occupancy::Populated),
+        Ok(_) => below(kernel, dir),
+        Err(Errno::ENOENT | Errno::ENODEV) => Ok(Occupancy::Absent),
+        // The cgroup is threaded: it is there, and its domain answers for its processes.
+        Err(Errno::EOPNOTSUPP) => Ok(Occupancy::Populated),
+        Err(errno) => Err(Failure::new(what(), errno)),
+    }
+}
+
+/// Who is in the cgroups below one that has nobody in it itself.
+fn below<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<Occupancy, Failure> {
+    for child in children(kernel, &dir.path)? {
+        let child = CgroupDir { path: child, version: dir.version };
+        if occupancy(kernel, &child)? == Occupancy::Populated {
+            return Ok(Occupancy::Populated);
+        }
+    }
+    Ok(Occupancy::Empty)
+}
+
+/// The directories in a cgroup; none where it has gone.
+fn children<K: Kernel>(kernel: &K, dir: &str) -> Result<Vec<String>, Failure> {
+    let what = || format!("list cgroup {dir}");
+    let path = K::name(dir).doing(what)?;
+    let entries = kernel
+        .open(CWD, &path, flags::O_RDONLY | flags::O_DIRECTORY)
+        .and_then(|opened| kernel.entries(opened.raw()));
+    match entries {
+        Ok(entries) => Ok(entries
+            .into_iter()
+            .filter(|entry| entry.kind == Kind::Directory)
+            .map(|entry| format!("{dir}/{}", entry.name))
+            .collect()),
+        Err(Errno::ENOENT | Errno::ENODEV) => Ok(Vec::new()),
+        Err(errno) => Err(Failure::new(what(), errno)),
+    }
+}
+
+/// Whether who is in a cgroup is frozen.
+///
+/// # Errors
+///
+/// Fails where the kernel will not say.
+pub(super) fn freezer<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<Freezer, Failure> {
+    let file = if dir.version == 2 { "cgroup.events" } else { "freezer.state" };
+    let what = || format!("ask whether cgroup {} is frozen", dir.path);
+    let path = K::name(format!("{}/{file}", dir.path)).doing(what)?;
+    match read_file(kernel, &path) {
+        Ok(text) if text.lines().any(|line| line == "frozen 1" || line == "FROZEN") => {
+            Ok(Freezer::Frozen)
+        }
+        Ok(text) if text.trim_end() == "FREEZING" => Ok(Freezer::Freezing),
+        Ok(_) | Err(Errno::ENOENT | Errno::ENODEV) => Ok(Freezer::Thawed),
+        Err(errno) => Err(Failure::new(what(), errno)),
+    }
+}
+
+/// Asks the kernel to freeze or thaw who is in a cgroup.
+///
+/// # Errors
+///
+/// Those of write(2); `EOPNOTSUPP` where the host has no freezer.
+pub(super) fn set_frozen<K: Kernel>(
+    kernel: &K,
+    dir: &CgroupDir,
+    wanted: Freezer,
+) -> Result<(), Failure> {
+    let (file, value) = match (dir.version, wanted) {
+        (2, Freezer::Thawed) => ("cgroup.freeze", "0"),
+        (2, Freezer::Freezing | Freezer::Frozen) => ("cgroup.freeze", "1"),
+        (_, Freezer::Thawed) => ("freezer.state", "THAWED"),
+        (_, Freezer::Freezing | Freezer::Frozen) => ("freezer.state", "FROZEN"),
+    };
+    let path = format!("{}/{file}", dir.path);
+    write_file(kernel, &path, value).doing(|| format!("write {value:?} to {path}"))
+}
+
+/// Opens what a child joins by: the directory on v2, `tasks` on v1; those that have gone are
+/// left out.
+///
+/// # Errors
+///
+/// Those of open(2), with the file.
+pub(super) fn doors<'k, K: Kernel>(
+    kernel: &'k K,
+    dirs: &[CgroupDir],
+) -> Result<Doors<'k, K>, Failure> {
+    let mut doors = Doors { unified: None, tasks: Vec::new() };
+    for dir in dirs {
+        let (path, how) = match dir.version {
+            2 => (dir.path.clone(), flags::O_PATH | flags::O_DIRECTORY),
+            _ => (format!("{}/tasks", dir.path), flags::O_WRONLY),
+        };
+        let what = || format!("open {path}");
+        match (kernel.open(CWD, &K::name(path.as_str()).doing(what)?, how), dir.version) {
+            (Ok(door), 2) => doors.unified = Some(door),
+            (Ok(door), _) => doors.tasks.push(door),
+            (Err(Errno::ENOENT), _) => (),
+            (Err(errno), _) => return Err(Failure::new(what(), errno)),
+        }
+    }
+    Ok(doors)
+}
+
+/// What a child joins the container's cgroups by.
+pub(super) struct Doors<'k, K: Kernel> {
+    /// The directory of cgroup v2.
+    pub(super) unified: Option<Fd<'k, K>>,
+    /// The files `tasks` of cgroup v1.
+    pub(super) tasks: Vec<Fd<'k, K>>,
+}
+
+/// Removes the directories, with those below them; what is gone already is success.
+///
+/// # Errors
+///
+/// `EBUSY` where somebody is still in.
+pub(super) fn remove<K: Kernel>(kernel: &K, dirs: &[CgroupDir]) -> Result<(), Failure> {
+    dirs.iter().rev().try_for_each(|dir| remove_one(kernel, &dir.path))
+}
+
+fn remove_one<K: Kernel>(kernel: &K, dir: &str) -> Result<(), Failure> {
+    // EBUSY while exiting tasks linger, or while there are cgroups below (cgroups(7)).
+    const TRIES: u32 = 200;
+    let what = || format!("remove cgroup {dir}");
+    let path: CString = K::name(dir).doing(what)?;
+    for attempt in 0..TRIES {
+        match kernel.unlink(CWD, &path, flags::AT_REMOVEDIR) {
+            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+            Err(Errno::EBUSY | Errno::ENOTEMPTY) => (),
+            Err(errno) => return Err(Failure::new(what(), errno)),
+        }
+        for child in children(kernel, dir)? {
+            remove_one(kernel, &child)?;
+        }
+        if attempt > 1 {
+            kernel.poll([], 5).doing(what)?;
+        }
+    }
+    Err(Failure::new(what(), Errno::EBUSY))
+}
+
+/// Hands controllers down from the mount to the parent of a new v2 directory.
+///
+/// A controller that cannot be had is missed when its limit is written, not before.
+fn enable<K: Kernel>(kernel: &K, mount: &str, dir: &str) -> Result<(), Failure> {
+    let Some(rest) = dir.strip_prefix(mount) else { return Ok(()) };
+    let ends = rest.match_indices('/').map(|(at, _)| mount.len() + at);
+    for parent in ends.filter_map(|end| dir.get(..end)) {
+        let what = || format!("read {parent}/cgroup.controllers");
+        let path = K::name(format!("{parent}/cgroup.controllers")).doing(what)?;
+        let Ok(known) = read_file(kernel, &path) else { continue };
+        let all: Vec<_> = known.split_ascii_whitespace().map(|name| format!("+{name}")).collect();
+        let control = format!("{parent}/cgroup.subtree_control");
+        if write_file(kernel, &control, &all.join(" ")).is_err() {
+            for one in &all {
+                drop(write_file(kernel, &control, one));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives a new cpuset the processors and memory of its parent: without them nobody can join
+/// (cpuset(7)).
+fn inherit_cpuset<K: Kernel>(kernel: &K, mount: &str, dir: &str) -> Result<(), Failure> {
+    let Some(rest) = dir.strip_prefix(mount) else { return Ok(()) };
+    let ends = rest.match_indices('/').map(|(at, _)| mount.len() + at).skip(1);
+    for child in ends.chain([dir.len()]).filter_map(|end| dir.get(..end)) {
+        let parent = child.rsplit_once('/').map_or(mount, |(parent, _)| parent);
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let what = || format!("set {child}/{file}");
+            let own = K::name(format!("{child}/{file}")).doing(what)?;
+            if child != dir && !read_file(kernel, &own).doing(what)?.trim().is_empty() {
+                continue;
+            }
+            let given = K::name(format!("{parent}/{file}")).doing(what)?;
+            let value = read_file(kernel, &given).doing(what)?;
+            write_file(kernel, &format!("{child}/{file}"), value.trim()).doing(what)?;
+        }
+    }
+    Ok(())
+}
+
+fn hierarchy<'h>(host: &'h Host, dir: &CgroupDir) -> Option<&'h Hierarchy> {
+    let holds = |h: &&Hierarchy| {
+        let rest = dir.path.strip_prefix(h.mount.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    host.hierarchies.iter().filter(holds).max_by_key(|h| h.mount.len())
+}
+
+/// Writes a control file in one write.
+pub(super) fn write_file<K: Kernel>(kernel: &K, path: &str, value: &str) -> Result<(), Errno> {
+    let path = K::name(path)?;
+    let file = kernel.open(CWD, &path, flags::O_WRONLY)?;
+    loop {
+        match kernel.write(file.raw(), value.as_bytes()) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => (),
+            Err(errno) => return Err(errno),
+        }
+    }
+}

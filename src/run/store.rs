@@ -1,0 +1,384 @@
+//! The state directory: one home for each container, and what is in it.
+//!
+//! ```text
+//! ROOT/ID/record.json       what the disk says of the container
+//! ROOT/ID/gate              the fifo behind which a created container waits
+//! ROOT/~ID~PID~STARTED/     a home being made or taken down; an orphan once nobody locks it
+//! ```
+//!
+//! **Invariant:** a home without a record cannot be seen: it is made under a name that no
+//! container can have, and moved in or out as a whole.
+//!
+//! **Invariant:** who changes a container holds the lock of its home (flock(2)), and has checked
+//! after taking it that the home is still the one of that name.
+
+use std::ffi::CString;
+
+use crate::state::{ProcessId, Record};
+use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
+
+use super::error::{Doing, Failure};
+
+/// The names of a container's files.
+#[derive(Clone, Debug)]
+pub(super) struct Home {
+    root: String,
+    id: String,
+}
+
+/// A home that was made: its lock, and its gate open for reading and writing.
+pub(super) struct Made<'k, K: Kernel> {
+    /// The locked directory.
+    pub(super) lock: Fd<'k, K>,
+    /// The fifo.
+    pub(super) gate: Fd<'k, K>,
+}
+
+/// What the disk says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Loaded {
+    /// There is no such container.
+    Absent,
+    /// There is a home whose record cannot be read: only a power cut leaves one.
+    Damaged(String),
+    /// The record.
+    Record(Box<Record>),
+}
+
+impl Home {
+    /// Returns the home of a container; `id` is a valid name.
+    pub(super) fn new(root: &str, id: &str) -> Self {
+        Self { root: root.to_owned(), id: id.to_owned() }
+    }
+
+    /// Reads the record.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the file exists and cannot be read.
+    pub(super) fn load<K: Kernel>(&self, kernel: &K) -> Result<Loaded, Failure> {
+        let path = self.file("record.json")?;
+        let file = match kernel.open(CWD, &path, flags::O_RDONLY) {
+            Ok(file) => file,
+            Err(Errno::ENOENT) => return self.missing(kernel),
+            Err(errno) => return Err(Failure::new(format!("open {}", show(&path)), errno)),
+        };
+        let text = kernel.read_all(file.raw()).doing(|| format!("read {}", show(&path)))?;
+        Ok(match serde_json::from_slice(&text) {
+            Ok(record) => Loaded::Record(Box::new(record)),
+            Err(error) => Loaded::Damaged(format!("{}: {error}", show(&path))),
+        })
+    }
+
+    /// Tells no container from one whose record a power cut took.
+    fn missing<K: Kernel>(&self, kernel: &K) -> Result<Loaded, Failure> {
+        match kernel.stat(CWD, &self.name()?, flags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) if stat.is_directory() => {
+                // A home moved away between the two looks is no damage: look once more.
+                let again = kernel.stat(CWD, &self.file("record.json")?, 0);
+                Ok(match again {
+                    Ok(_) => return self.load(kernel),
+                    Err(_) => Loaded::Damaged(format!("{}/{}: no record", self.root, self.id)),
+                })
+            }
+            Ok(_) | Err(Errno::ENOENT) => Ok(Loaded::Absent),
+            Err(errno) => Err(Failure::new(format!("look for {}/{}", self.root, self.id), errno)),
+        }
+    }
+
+    /// Takes the lock, or returns none where the container has gone meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel gives no lock.
+    pub(super) fn lock<'k, K: Kernel>(
+        &self,
+        kernel: &'k K,
+    ) -> Result<Option<Fd<'k, K>>, Failure> {
+        let name = self.name()?;
+        loop {
+            let dir = match kernel.open(CWD, &name, flags::O_RDONLY | flags::O_DIRECTORY) {
+                Ok(dir) => dir,
+                Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+                Err(errno) => return Err(Failure::new(format!("open {}", show(&name)), errno)),
+            };
+            flock(kernel, &dir, flags::LOCK_EX).doing(|| format!("lock {}", show(&name)))?;
+            let held = kernel.stat(dir.raw(), c"", flags::AT_EMPTY_PATH);
+            let held = held.doing(|| format!("look at {}", show(&name)))?;
+            match kernel.stat(CWD, &name, flags::AT_SYMLINK_NOFOLLOW) {
+                Ok(named) if (named.inode, named.device) == (held.inode, held.device) => {
+                    return Ok(Some(dir));
+                }
+                // Another container of that name has come meanwhile, or none.
+                Ok(_) => (),
+                Err(Errno::ENOENT) => return Ok(None),
+                Err(errno) => return Err(Failure::new(format!("look at {}", show(&name)), errno)),
+            }
+        }
+    }
+
+    /// Makes the home with its record and moves it in, locked; returns none where there is a
+    /// container of that name, which is not touched.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel makes no home; nothing is left of it then.
+    pub(super) fn begin<'k, K: Kernel>(
+        &self,
+        kernel: &'k K,
+        record: &Record,
+    ) -> Result<Option<Made<'k, K>>, Failure> {
+        self.make_root(kernel)?;
+        self.sweep(kernel, record.owner)?;
+        let hidden = self.hidden(record.owner)?;
+        let made = self.furnish(kernel, &hidden, record);
+        let made = made.and_then(|made| {
+            let name = self.name()?;
+            let flags = flags::RENAME_NOREPLACE;
+            match kernel.call(rename(&hidden, &name, flags)) {
+                Ok(_) => Ok(Some(made)),
+                Err(Errno::EEXIST) => Ok(None),
+                Err(errno) => Err(Failure::new(format!("move {} in", show(&name)), errno)),
+            }
+        });
+        if !matches!(made, Ok(Some(_))) {
+            // Nobody else knows this name, so what cannot be removed now is swept later.
+            drop(strip(kernel, &hidden));
+        }
+        made
+    }
+
+    /// Makes the hidden home: locked, with its gate and its record.
+    fn furnish<'k, K: Kernel>(
+        &self,
+        kernel: &'k K,
+        hidden: &CString,
+        record: &Record,
+    ) -> Result<Made<'k, K>, Failure> {
+        let make = || format!("make {}", show(hidden));
+        kernel.mkdir(CWD, hidden, 0o711).doing(make)?;
+        let lock = kernel.open(CWD, hidden, flags::O_RDONLY | flags::O_DIRECTORY).doing(make)?;
+        flock(kernel, &lock, flags::LOCK_EX | flags::LOCK_NB).doing(make)?;
+        let mode = flags::S_IFIFO | 0o600;
+        let gate = Call::Mknodat { dir: lock.raw(), path: c"gate", mode, device: 0 };
+        kernel.call(gate).doing(|| format!("make the gate of {}", self.id))?;
+        let gate = kernel.open(lock.raw(), c"gate", flags::O_RDWR | flags::O_NOFOLLOW);
+        let gate = gate.doing(|| format!("open the gate of {}", self.id))?;
+        write_record(kernel, lock.raw(), c"record.json", record)?;
+        Ok(Made { lock, gate })
+    }
+
+    /// Replaces the record: readers see the old one or the new one, nothing between.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it cannot be written; the old one stands then.
+    pub(super) fn commit<K: Kernel>(
+        &self,
+        kernel: &K,
+        lock: &Fd<'_, K>,
+        record: &Record,
+    ) -> Result<(), Failure> {
+        let dir = lock.raw();
+        let written = write_record(kernel, dir, c"record.new", record).and_then(|()| {
+            let (from, to) = (c"record.new", c"record.json");
+            let rename = Call::Renameat2 { from_dir: dir, from, to_dir: dir, to, flags: 0 };
+            kernel.call(rename).map(drop).doing(|| format!("replace the record of {}", self.id))
+        });
+        if written.is_err() {
+            drop(kernel.unlink(dir, c"record.new", 0));
+        }
+        written
+    }
+
+    /// Opens the gate as `start` does: succeeds only while somebody waits behind it.
+    ///
+    /// # Errors
+    ///
+    /// `ENXIO` where nobody waits; `ENOENT` where there is no gate.
+    pub(super) fn gate<'k, K: Kernel>(&self, kernel: &'k K) -> Result<Fd<'k, K>, Errno> {
+        let path = self.file("gate").map_err(|failure| failure.errno)?;
+        kernel.open(CWD, &path, flags::O_WRONLY | flags::O_NONBLOCK | flags::O_NOFOLLOW)
+    }
+
+    /// Opens the gate for reading what a start has left in it.
+    ///
+    /// # Errors
+    ///
+    /// Those of open(2).
+    pub(super) fn gate_reader<'k, K: Kernel>(&self, kernel: &'k K) -> Result<Fd<'k, K>, Errno> {
+        let path = self.file("gate").map_err(|failure| failure.errno)?;
+        kernel.open(CWD, &path, flags::O_RDONLY | flags::O_NONBLOCK | flags::O_NOFOLLOW)
+    }
+
+    /// Removes the home: it vanishes at once, then what was in it.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it cannot be moved away; one that is gone already is success.
+    pub(super) fn remove<K: Kernel>(&self, kernel: &K, own: ProcessId) -> Result<(), Failure> {
+        let (name, hidden) = (self.name()?, self.hidden(own)?);
+        match kernel.call(rename(&name, &hidden, flags::RENAME_NOREPLACE)) {
+            Ok(_) | Err(Errno::ENOENT) => (),
+            Err(errno) => return Err(Failure::new(format!("remove {}", show(&name)), errno)),
+        }
+        strip(kernel, &hidden).doing(|| format!("remove {}", show(&hidden)))
+    }
+
+    /// Removes hidden homes of this container that nobody locks: their makers have died.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the state directory cannot be listed.
+    pub(super) fn sweep<K: Kernel>(&self, kernel: &K, own: ProcessId) -> Result<(), Failure> {
+        let root = K::name(self.root.as_str()).doing(|| format!("open {:?}", self.root))?;
+        let prefix = format!("~{}~", self.id);
+        for name in hidden_homes(kernel, &root)? {
+            let whole = K::name(format!("{}/{name}", self.root));
+            let Ok(path) = whole else { continue };
+            if name.starts_with(&prefix) && path != self.hidden(own)? && orphan(kernel, &path) {
+                drop(strip(kernel, &path));
+            }
+        }
+        Ok(())
+    }
+
+    fn make_root<K: Kernel>(&self, kernel: &K) -> Result<(), Failure> {
+        let path = K::name(self.root.as_str()).doing(|| format!("make {:?}", self.root))?;
+        match kernel.mkdir(CWD, &path, 0o711) {
+            Ok(()) | Err(Errno::EEXIST) => Ok(()),
+            Err(Errno::ENOENT) => make_parents(kernel, &self.root)
+                .doing(|| format!("make the state directory {}", self.root)),
+            Err(errno) => {
+                Err(Failure::new(format!("make the state directory {}", self.root), errno))
+            }
+        }
+    }
+
+    fn name(&self) -> Result<CString, Failure> {
+        let path = format!("{}/{}", self.root, self.id);
+        CString::new(path).map_err(|_| Failure::new("a path with a NUL in it", Errno::EINVAL))
+    }
+
+    fn file(&self, name: &str) -> Result<CString, Failure> {
+        let path = format!("{}/{}/{name}", self.root, self.id);
+        CString::new(path).map_err(|_| Failure::new("a path with a NUL in it", Errno::EINVAL))
+    }
+
+    fn hidden(&self, owner: ProcessId) -> Result<CString, Failure> {
+        let path = format!("{}/~{}~{}~{}", self.root, self.id, owner.pid, owner.started);
+        CString::new(path).map_err(|_| Failure::new("a path with a NUL in it", Errno::EINVAL))
+    }
+}
+
+/// Lists the containers of a state directory, in the order of their names.
+///
+/// # Errors
+///
+/// Those of open(2) and getdents64(2).
+pub(super) fn list<K: Kernel>(kernel: &K, root: &str) -> Result<Vec<String>, Errno> {
+    let path = K::name(root)?;
+    let dir = kernel.open(CWD, &path, flags::O_RDONLY | flags::O_DIRECTORY)?;
+    let entries = kernel.entries(dir.raw())?;
+    let mut ids: Vec<_> = entries
+        .into_iter()
+        .filter(|entry| matches!(entry.kind, Kind::Directory | Kind::Unknown))
+        .map(|entry| entry.name)
+        .filter(|name| valid(name))
+        .collect();
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// Returns whether a name can be a container's: letters, digits and `_+.-`, and not a name that
+/// means a directory.
+pub(super) fn valid(id: &str) -> bool {
+    let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"_+.-".contains(&byte);
+    !id.is_empty() && id.len() <= 200 && id != "." && id != ".." && id.bytes().all(fit)
+}
+
+/// Makes a directory and those above it.
+pub(super) fn make_parents<K: Kernel>(kernel: &K, path: &str) -> Result<(), Errno> {
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    for end in ends.filter(|end| *end != 0) {
+        let name = K::name(path.get(..end).unwrap_or(path))?;
+        match kernel.mkdir(CWD, &name, 0o755) {
+            Ok(()) | Err(Errno::EEXIST) => (),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn hidden_homes<K: Kernel>(kernel: &K, root: &CString) -> Result<Vec<String>, Failure> {
+    let listed = kernel
+        .open(CWD, root, flags::O_RDONLY | flags::O_DIRECTORY)
+        .and_then(|dir| kernel.entries(dir.raw()));
+    match listed {
+        Ok(entries) => Ok(entries
+            .into_iter()
+            .map(|entry| entry.name)
+            .filter(|name| name.starts_with('~'))
+            .collect()),
+        Err(Errno::ENOENT) => Ok(Vec::new()),
+        Err(errno) => Err(Failure::new(format!("list {}", show(root)), errno)),
+    }
+}
+
+/// Whether nobody holds the lock of a hidden home any more.
+fn orphan<K: Kernel>(kernel: &K, path: &CString) -> bool {
+    let dir = kernel.open(CWD, path, flags::O_RDONLY | flags::O_DIRECTORY);
+    dir.and_then(|dir| flock(kernel, &dir, flags::LOCK_EX | flags::LOCK_NB)).is_ok()
+}
+
+/// Removes what is in a home, then the home; what is gone already is success.
+fn strip<K: Kernel>(kernel: &K, path: &CString) -> Result<(), Errno> {
+    let dir = match kernel.open(CWD, path, flags::O_RDONLY | flags::O_DIRECTORY) {
+        Ok(dir) => dir,
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(errno) => return Err(errno),
+    };
+    for name in [c"gate", c"record.new", c"record.json"] {
+        gone(kernel.unlink(dir.raw(), name, 0))?;
+    }
+    gone(kernel.unlink(CWD, path, flags::AT_REMOVEDIR))
+}
+
+fn gone(answer: Result<(), Errno>) -> Result<(), Errno> {
+    match answer {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn flock<K: Kernel>(kernel: &K, dir: &Fd<'_, K>, operation: u32) -> Result<(), Errno> {
+    loop {
+        match kernel.call(Call::Flock { fd: dir.raw(), operation }) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => (),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+fn write_record<K: Kernel>(
+    kernel: &K,
+    dir: i32,
+    name: &core::ffi::CStr,
+    record: &Record,
+) -> Result<(), Failure> {
+    let what = || format!("write the record of {}", record.manifest.id);
+    let text = serde_json::to_vec(record)
+        .map_err(|error| Failure::told(format!("{}: {error}", what()), Errno::EINVAL))?;
+    let flags = flags::O_WRONLY | flags::O_CREAT | flags::O_TRUNC | flags::O_NOFOLLOW;
+    let file = kernel.open_with(dir, name, flags, 0o600).doing(what)?;
+    kernel.write_all(file.raw(), &text).doing(what)
+}
+
+fn rename<'a>(from: &'a CString, to: &'a CString, flags: u32) -> Call<crate::sys::Live<'a>> {
+    Call::Renameat2 { from_dir: CWD, from, to_dir: CWD, to, flags }
+}
+
+fn show(path: &CString) -> String {
+    path.to_string_lossy().into_owned()
+}
