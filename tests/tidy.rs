@@ -340,6 +340,15 @@ fn production_lines_are_printed_by_module() {
     for (name, (files, lines)) in &modules {
         println!("tidy: module {name} files {files} lines {lines}");
     }
+    let sources = production();
+    let file = sources.iter().map(|source| (source.text.lines().count(), source.path.as_str()));
+    let function = sources.iter().flat_map(|source| {
+        source.functions().into_iter().map(|function| (function.lines, function.name))
+    });
+    if let (Some((lines, path)), Some((length, name))) = (file.max(), function.max()) {
+        println!("tidy: longest file {lines} lines, {path}");
+        println!("tidy: longest function {length} lines, {name}");
+    }
     assert!(modules.contains_key("lib"), "the library's root was not read");
 }
 
