@@ -1,1 +1,49 @@
-//! To be written.
+//! The steps of a container's life, asked of any kernel.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `runtime` | [`Runtime`] and [`Container`]: what an embedder calls |
+//! | `request` | what a request carries: streams, terminal, descriptors |
+//! | `operation` | the engine: a plan of steps, each done or undone |
+//! | `birth` | the steps of create: spawn, id maps, hand-shake, commit, release |
+//! | `gate` | the steps of start |
+//! | `join` | the step of exec |
+//! | `end` | the steps of delete, which are create's undone |
+//! | `hooks` | programs of others, run on the way |
+//! | `cgroup` | the container's cgroups |
+//! | `observe` | the facts: what the kernel says now |
+//! | `store` | the record and its directory: what the disk says |
+//! | `identity` | processes that cannot be mistaken for others |
+//! | `probe` | the host, asked once |
+//! | `error` | what can go wrong |
+//!
+//! **Invariant:** no backend is named here: every function is generic over [`Kernel`].
+//!
+//! **Invariant:** a step's body is a function of the kernel's answers: it keeps descriptors and
+//! locals, no other state, and makes at most one residue. So it can be replayed.
+//!
+//! **Invariant:** the calling process stays as it is: no thread is started, nothing of its own
+//! (directory, mask, environment, signals) is changed; what must change a process is a program.
+//!
+//! [`Kernel`]: crate::sys::Kernel
+
+mod birth;
+mod cgroup;
+mod end;
+mod error;
+mod gate;
+mod hooks;
+mod identity;
+mod join;
+mod observe;
+mod operation;
+mod probe;
+mod process;
+mod request;
+mod runtime;
+mod store;
+
+pub use error::{Error, Failure};
+pub use process::{Exit, Process};
+pub use request::{Console, Create, Exec, Stdio};
+pub use runtime::{Container, Runtime, State};

@@ -1,0 +1,241 @@
+//! The steps of create: from the record to an init that waits at the gate.
+//!
+//! ```text
+//! runtime                             child
+//! ───────                             ─────
+//! Manifest   record, gate
+//! Cgroup     directories, limits
+//! Spawn      clone3 ───────────────▶  (waits for its id maps, if it has its own)
+//! IdMap      uid_map, gid_map ─────▶  becomes the stub, makes mounts …
+//! RuntimeHooks     ◀───────────── H   (waits, if there are hooks)
+//!            run them ─────────────▶  leaves the old root, drops powers …
+//! Prepare          ◀───────────── R   (waits)
+//! CommitCreated
+//! Release    ──────────────────────▶  waits at the gate, and outlives us from here on
+//! ```
+
+use crate::plan::{Given, Plan, Stream};
+use crate::spec::IdMap;
+use crate::state::Stage;
+use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls};
+
+use super::error::{Doing, Failure};
+use super::operation::{Child, Operation, Task};
+use super::process::{Message, receive, wait};
+use super::request::{Console, Create, Stdio};
+use super::{cgroup, hooks, identity};
+
+/// The record and the home come into being together, before anything they name.
+pub(super) fn manifest<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    match op.home.begin(op.kernel, &op.record)? {
+        Some(made) => {
+            op.lock = Some(made.lock);
+            op.gate = Some(made.gate);
+            Ok(())
+        }
+        None => Err(Failure::new(format!("create {}", op.record.manifest.id), Errno::EEXIST)),
+    }
+}
+
+pub(super) fn cgroup<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    let (create, _) = task(op)?;
+    let host = op.runtime.host()?;
+    let made = cgroup::make(op.kernel, host, &op.record.manifest.cgroups, &create.spec.cgroup);
+    if let Err(Failure { errno: Errno::EBUSY, .. }) = made {
+        op.foreign = true;
+    }
+    made
+}
+
+/// Makes the child; it is in its cgroup, and bound to the socket, from its first moment.
+pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    let (create, plan) = task(op)?;
+    let gate = op.gate.take();
+    let handed = Handed {
+        console: create.console,
+        gate: gate.as_ref().map(Fd::raw),
+        preserve_fds: create.preserve_fds,
+        stdio: create.stdio,
+    };
+    launch(op, plan, &handed)
+}
+
+/// What a request hands to its child.
+pub(super) struct Handed {
+    pub(super) console: Console,
+    pub(super) gate: Option<RawFd>,
+    pub(super) preserve_fds: u32,
+    pub(super) stdio: [Stdio; 3],
+}
+
+/// Makes a child of this container that performs a plan.
+pub(super) fn launch<K: Kernel>(
+    op: &mut Operation<'_, K>,
+    plan: &Plan,
+    handed: &Handed,
+) -> Result<(), Failure> {
+    let what = || "make the container's first process";
+    let kernel = op.kernel;
+    let [ours, theirs] = kernel.socketpair().doing(what)?;
+    let state = if plan.given.contains(&Given::HookState) {
+        Some(hooks::blank(kernel).doing(|| "make the state that hooks read")?)
+    } else {
+        None
+    };
+    let mut given = Vec::new();
+    for wanted in &plan.given {
+        given.push(match (wanted, handed.console) {
+            (Given::Sync, _) => theirs.raw(),
+            (Given::Gate, _) => handed.gate.ok_or(Errno::EBADF).doing(what)?,
+            (Given::Console, Console::Socket(socket)) => socket,
+            (Given::Console, Console::None | Console::Relay) => -1,
+            (Given::HookState, _) => state.as_ref().map_or(-1, Fd::raw),
+            (Given::Stream(stream), _) => stream_fd(&handed.stdio, *stream),
+        });
+    }
+    given.extend((3..).take(usize::try_from(handed.preserve_fds).unwrap_or(usize::MAX)));
+    let doors = op.doors()?;
+    let tasks: Vec<_> = doors.tasks.iter().map(Fd::raw).collect();
+    let child = sys::Child {
+        namespaces: plan.namespaces,
+        cgroup: doors.unified.as_ref().map(Fd::raw),
+        tasks: &tasks,
+        given: &given,
+        mapped: plan.mapped,
+        code: plan.program.code(),
+    };
+    let (pid, pidfd) = kernel.spawn(child).doing(what)?;
+    op.child = Some(Child { pid, pidfd });
+    op.sync = Some(ours);
+    op.state = state;
+    Ok(())
+}
+
+fn stream_fd(stdio: &[Stdio; 3], stream: Stream) -> RawFd {
+    let index = usize::try_from(stream.fd()).unwrap_or(0);
+    match stdio.get(index) {
+        Some(Stdio::Fd(fd)) => *fd,
+        Some(Stdio::Inherit) | None => stream.fd(),
+    }
+}
+
+/// Writes the maps of a new user namespace; the child waits for it.
+pub(super) fn id_map<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    let (create, plan) = task(op)?;
+    let (Some(child), Some(sync)) = (&op.child, &op.sync) else { return Ok(()) };
+    if !plan.mapped {
+        return Ok(());
+    }
+    let spec = &create.spec;
+    if op.runtime.host()?.user != 0 {
+        // user_namespaces(7): without CAP_SETGID, a gid map needs setgroups(2) given up first.
+        write_map(op.kernel, child.pid, "setgroups", "deny")?;
+    }
+    write_map(op.kernel, child.pid, "uid_map", &spell(&spec.uid_maps))?;
+    write_map(op.kernel, child.pid, "gid_map", &spell(&spec.gid_maps))?;
+    op.kernel.write_all(sync.raw(), b"M").doing(|| "tell the child that its ids are mapped")
+}
+
+fn write_map<K: Kernel>(kernel: &K, pid: u32, file: &str, text: &str) -> Result<(), Failure> {
+    let path = format!("/proc/{pid}/{file}");
+    cgroup::write_file(kernel, &path, text).doing(|| format!("write {text:?} to {path}"))
+}
+
+fn spell(maps: &[IdMap]) -> String {
+    maps.iter().map(|map| format!("{} {} {}\n", map.inside, map.outside, map.count)).collect()
+}
+
+pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    let (create, plan) = task(op)?;
+    if !plan.hooks_stop {
+        return Ok(());
+    }
+    expect(op, plan, Wanted::Hooks)?;
+    let hooks = &create.spec.hooks;
+    let pid = op.child.as_ref().map_or(0, |child| child.pid);
+    let state = hooks::state(&op.record, "creating", pid);
+    if let Some(file) = &op.state {
+        op.kernel.write_all(file.raw(), state.as_bytes()).doing(|| "write the state for hooks")?;
+    }
+    hooks::run_all(op, "prestart", &hooks.prestart, &state)?;
+    hooks::run_all(op, "createRuntime", &hooks.create_runtime, &state)?;
+    let Some(sync) = &op.sync else { return Ok(()) };
+    op.kernel.write_all(sync.raw(), b"H").doing(|| "tell the child that the hooks have run")
+}
+
+/// Waits until the child has done all that can fail before the start.
+pub(super) fn prepare<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    let (_, plan) = task(op)?;
+    expect(op, plan, Wanted::Ready)
+}
+
+/// Says what the child is awaited to say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Hooks,
+    Ready,
+}
+
+/// Listens to the child until it says what is awaited.
+pub(super) fn expect<K: Kernel>(
+    op: &mut Operation<'_, K>,
+    plan: &Plan,
+    wanted: Wanted,
+) -> Result<(), Failure> {
+    let Some(sync) = &op.sync else { return Ok(()) };
+    loop {
+        match receive(op.kernel, sync)? {
+            Message::Failed { op: at, errno } => {
+                return Err(Failure::told(plan.explain(at, errno), errno));
+            }
+            Message::Hooks if wanted == Wanted::Hooks => return Ok(()),
+            Message::Ready if wanted == Wanted::Ready => return Ok(()),
+            Message::Hooks | Message::Ready => {
+                return Err(Failure::new("hear from the child in order", Errno::EPROTO));
+            }
+            Message::Over => {
+                let what = "the container's first process was killed before it was ready";
+                return Err(Failure::told(what.to_owned(), Errno::EPIPE));
+            }
+            Message::Pid(pid) => {
+                let first = op.child.replace(adopt(op.kernel, pid)?);
+                if let Some(first) = first {
+                    wait(op.kernel, &first.pidfd).doing(|| "wait for the child that has forked")?;
+                }
+            }
+            Message::Terminal(master) => op.terminal = Some(master),
+        }
+    }
+}
+
+/// Takes hold of the process that goes on: it is a child of the caller's, not waited for yet, so
+/// its number is its own.
+fn adopt<K: Kernel>(kernel: &K, pid: u32) -> Result<Child<'_, K>, Failure> {
+    let pidfd = kernel.give(Call::PidfdOpen { pid, flags: 0 });
+    Ok(Child { pid, pidfd: pidfd.doing(|| format!("open process {pid}"))? })
+}
+
+/// The record says created …
+pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    let (Some(child), Some(lock)) = (&op.child, &op.lock) else { return Ok(()) };
+    let boot = op.record.owner.boot;
+    op.record.init = Some(identity::identify(op.kernel, child.pid, boot)?);
+    op.record.stage = Stage::Created;
+    op.home.commit(op.kernel, lock, &op.record)
+}
+
+/// … and only then is the child told so.
+pub(super) fn release<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    let Some(sync) = op.sync.take() else { return Ok(()) };
+    op.kernel.write_all(sync.raw(), b"G").doing(|| "let the container go")
+}
+
+fn task<'k, K: Kernel>(op: &Operation<'k, K>) -> Result<(&'k Create, &'k Plan), Failure> {
+    match op.task {
+        Task::Create(create, plan) => Ok((create, plan)),
+        Task::Exec(..) | Task::Plain | Task::Signal(_) => {
+            Err(Failure::new("create without a description", Errno::EINVAL))
+        }
+    }
+}
+

@@ -1,0 +1,122 @@
+//! The steps of delete, which are those of create undone.
+//!
+//! **Invariant:** each is tolerant of absence and can be repeated: what is gone is done.
+//!
+//! **Invariant:** none does anything without the lock of the container's home, so the loser of two
+//! creates undoes nothing of the winner's.
+
+use crate::state::{Freezer, Stage};
+use crate::sys::{Call, Errno, Kernel, flags};
+
+use super::error::{Doing, Failure};
+use super::operation::{Operation, Task};
+use super::{cgroup, process};
+
+/// How long a killed process may take to end, in milliseconds.
+const PATIENCE_MS: i32 = 10_000;
+
+/// Sends the request's signal to init.
+///
+/// SIGKILL in a container without a pid namespace of its own ends everybody in its cgroup, as
+/// the end of init would with one; and it ends a frozen container, which is thawed to die.
+pub(super) fn signal<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    let (Some(init), Task::Signal(signal)) = (&op.child, op.task) else { return Ok(()) };
+    let what = || format!("send signal {signal} to process {}", init.pid);
+    let sent = op.kernel.call(Call::PidfdSendSignal { fd: init.pidfd.raw(), signal });
+    sent.map(drop).doing(what)?;
+    if signal != flags::SIGKILL {
+        return Ok(());
+    }
+    let Some(dir) = op.record.manifest.cgroups.first() else { return Ok(()) };
+    if !op.record.manifest.own_pid_namespace {
+        cgroup::kill_all(op.kernel, dir)?;
+    }
+    // Only v1 keeps a killed process frozen (freezer-subsystem of the kernel's cgroup-v1 guide).
+    match cgroup::freezer(op.kernel, dir)? {
+        Freezer::Frozen | Freezer::Freezing if dir.version == 1 => {
+            cgroup::set_frozen(op.kernel, dir, Freezer::Thawed)
+        }
+        Freezer::Frozen | Freezer::Freezing | Freezer::Thawed => Ok(()),
+    }
+}
+
+/// Freezes the container, and waits until it is.
+pub(super) fn freeze<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    await_freezer(op, Freezer::Frozen)
+}
+
+/// Thaws the container.
+pub(super) fn thaw<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    await_freezer(op, Freezer::Thawed)
+}
+
+fn await_freezer<K: Kernel>(op: &Operation<'_, K>, wanted: Freezer) -> Result<(), Failure> {
+    use crate::sys::Syscalls;
+    const TRIES: u32 = 1000;
+    let what = || format!("bring the container's freezer to {wanted:?}");
+    let no_cgroup = || Failure::new(what(), Errno::EOPNOTSUPP);
+    let dir = op.record.manifest.cgroups.first().ok_or_else(no_cgroup)?;
+    for _ in 0..TRIES {
+        // Written again each time: v1 retries a process that would not freeze.
+        cgroup::set_frozen(op.kernel, dir, wanted)?;
+        if cgroup::freezer(op.kernel, dir)? == wanted {
+            return Ok(());
+        }
+        op.kernel.poll([], 5).doing(what)?;
+    }
+    Err(Failure::new(what(), Errno::ETIMEDOUT))
+}
+
+/// The record says that the container is going, so that a death half-way is seen.
+pub(super) fn commit_deleting<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    let Some(lock) = &op.lock else { return Ok(()) };
+    op.record.stage = Stage::Deleting;
+    match op.home.commit(op.kernel, lock, &op.record) {
+        // A full disk must not keep a container: everything that follows frees, nothing writes.
+        Err(Failure { errno: Errno::ENOSPC | Errno::EDQUOT, .. }) => Ok(()),
+        committed => committed,
+    }
+}
+
+/// Kills init, and everybody in the cgroup where that is not the same.
+pub(super) fn kill_all<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    // A child that is on its way also ends when this socket closes.
+    op.sync = None;
+    if let Some(child) = &op.child {
+        let signal = flags::SIGKILL;
+        match op.kernel.call(Call::PidfdSendSignal { fd: child.pidfd.raw(), signal }) {
+            Ok(_) | Err(Errno::ESRCH) => (),
+            Err(errno) => return Err(Failure::new(format!("kill {}", child.pid), errno)),
+        }
+    }
+    match op.record.manifest.cgroups.first() {
+        Some(dir) if op.lock.is_some() && !op.foreign => cgroup::kill_all(op.kernel, dir),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Waits until everybody who was killed is gone.
+pub(super) fn reap<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    if let Some(child) = op.child.take() {
+        process::reap(op.kernel, &child.pidfd, PATIENCE_MS)?;
+    }
+    match op.record.manifest.cgroups.first() {
+        Some(dir) if op.lock.is_some() && !op.foreign => cgroup::wait_empty(op.kernel, dir),
+        Some(_) | None => Ok(()),
+    }
+}
+
+pub(super) fn remove_cgroup<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    if op.lock.is_none() || op.foreign {
+        return Ok(());
+    }
+    cgroup::remove(op.kernel, &op.record.manifest.cgroups)
+}
+
+/// Last of all: as long as anything is left, its name is left too.
+pub(super) fn remove_record<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    if op.lock.is_none() {
+        return Ok(());
+    }
+    op.home.remove(op.kernel, op.runtime.own())
+}

@@ -1,0 +1,35 @@
+//! The step of exec: a further process, made inside.
+//!
+//! It leaves no residue of its own: it is in the container's cgroup and namespaces, and ends with
+//! them; until it has become its program it ends with the socket to its maker.
+
+use crate::sys::{Kernel, Syscalls};
+
+use super::birth::{Handed, Wanted, expect, launch};
+use super::error::{Doing, Failure};
+use super::operation::{Operation, Task};
+use super::process::{Message, receive};
+
+/// Makes the process and waits until it has become its program.
+pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+    let Task::Exec(exec, plan) = op.task else { return Ok(()) };
+    let handed = Handed {
+        console: exec.console,
+        gate: None,
+        preserve_fds: exec.preserve_fds,
+        stdio: exec.stdio,
+    };
+    launch(op, plan, &handed)?;
+    expect(op, plan, Wanted::Ready)?;
+    let Some(sync) = op.sync.take() else { return Ok(()) };
+    op.kernel.write_all(sync.raw(), b"G").doing(|| "let the process go")?;
+    match receive(op.kernel, &sync)? {
+        Message::Failed { op: at, errno } => Err(Failure::told(plan.explain(at, errno), errno)),
+        // The socket closed with execve(2), or with a death that its waiter will see.
+        Message::Over
+        | Message::Hooks
+        | Message::Pid(_)
+        | Message::Ready
+        | Message::Terminal(_) => Ok(()),
+    }
+}

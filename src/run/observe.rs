@@ -1,0 +1,72 @@
+//! The facts: what the kernel says of a container, asked now.
+//!
+//! **Invariant:** asking changes nothing, and what the kernel will not say is an error, not a
+//! guess.
+
+use crate::state::{Facts, Freezer, Gate, Liveness, Occupancy, Owner, Record, Stage};
+use crate::sys::{Errno, Fd, Kernel};
+
+use super::cgroup;
+use super::error::Failure;
+use super::identity;
+use super::store::Home;
+
+/// The facts, and init itself while it is there.
+#[derive(Debug)]
+pub(super) struct Seen<'k, K: Kernel> {
+    /// What the state machine decides by.
+    pub(super) facts: Facts,
+    /// Init's descriptor.
+    pub(super) init: Option<Fd<'k, K>>,
+}
+
+/// Asks the kernel about the container of a record.
+///
+/// # Errors
+///
+/// Fails where the kernel will not say.
+pub(super) fn observe<'k, K: Kernel>(
+    kernel: &'k K,
+    home: &Home,
+    record: &Record,
+    boot: u64,
+) -> Result<Seen<'k, K>, Failure> {
+    let owner = match record.stage {
+        Stage::Creating => owner(kernel, record, boot)?,
+        Stage::Checkpointed | Stage::Created | Stage::Deleting => Owner::Gone,
+    };
+    let found = identity::find(kernel, record.init, boot)?;
+    let alive = found.liveness == Liveness::Alive;
+    let gate = if alive { gate(kernel, home)? } else { Gate::Free };
+    let cgroup = match record.manifest.cgroups.first() {
+        // A living init is somebody, and it is all that is asked of a living container.
+        Some(_) if alive => Occupancy::Populated,
+        Some(dir) => cgroup::occupancy(kernel, dir)?,
+        None => Occupancy::Absent,
+    };
+    let freezer = match record.manifest.cgroups.first() {
+        Some(dir) if alive => cgroup::freezer(kernel, dir)?,
+        Some(_) | None => Freezer::Thawed,
+    };
+    let facts = Facts { owner, init: found.liveness, gate, cgroup, freezer };
+    Ok(Seen { facts, init: found.pidfd })
+}
+
+fn owner<K: Kernel>(kernel: &K, record: &Record, boot: u64) -> Result<Owner, Failure> {
+    Ok(match identity::find(kernel, Some(record.owner), boot)?.liveness {
+        Liveness::Alive => Owner::Alive,
+        Liveness::Gone | Liveness::Never | Liveness::Stranger | Liveness::Zombie => Owner::Gone,
+    })
+}
+
+/// Whether somebody waits behind the gate.
+///
+/// The fifo is opened for writing, which succeeds only while init has it open (fifo(7)); nothing
+/// is written.
+fn gate<K: Kernel>(kernel: &K, home: &Home) -> Result<Gate, Failure> {
+    match home.gate(kernel) {
+        Ok(_) => Ok(Gate::Held),
+        Err(Errno::ENOENT | Errno::ENXIO) => Ok(Gate::Free),
+        Err(errno) => Err(Failure::new("ask who waits at the gate", errno)),
+    }
+}

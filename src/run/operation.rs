@@ -1,0 +1,160 @@
+//! The engine: carries a plan out, step by step, and undoes what has failed.
+//!
+//! | who | does |
+//! |---|---|
+//! | `state` | says which step is next, and which undo follows a failure |
+//! | this module | performs that step, and keeps the first failure |
+//!
+//! **Invariant:** undoing a failed create, recovering from a death and `delete` perform the same
+//! steps by the same code.
+
+use crate::plan::Plan;
+use crate::state::{Machine, Next, Outcome, Record, Step, Verdict};
+use crate::sys::{Errno, Fd, Kernel};
+
+use super::error::{Error, Failure};
+use super::request::{Create, Exec};
+use super::runtime::Runtime;
+use super::store::Home;
+use super::{birth, cgroup, end, gate, hooks, join};
+
+/// One request on its way: what its steps share.
+pub(super) struct Operation<'k, K: Kernel> {
+    pub(super) kernel: &'k K,
+    pub(super) runtime: &'k Runtime<K>,
+    pub(super) home: Home,
+    pub(super) record: Record,
+    /// The lock of the container's home.
+    pub(super) lock: Option<Fd<'k, K>>,
+    /// The fifo that init will wait at, while the container is made.
+    pub(super) gate: Option<Fd<'k, K>>,
+    /// The socket to a child that is on its way.
+    pub(super) sync: Option<Fd<'k, K>>,
+    /// The file in which the container's own hooks read its state.
+    pub(super) state: Option<Fd<'k, K>>,
+    /// The process that the request is about: init, or the one that is added.
+    pub(super) child: Option<Child<'k, K>>,
+    /// The master of a terminal that the child has sent.
+    pub(super) terminal: Option<Fd<'k, K>>,
+    /// Cgroups that were found in use by others: they are not the container's to remove.
+    pub(super) foreign: bool,
+    /// Failures of hooks that are told and change nothing.
+    pub(super) warnings: Vec<String>,
+    pub(super) task: Task<'k>,
+}
+
+/// A process by number and descriptor.
+#[derive(Debug)]
+pub(super) struct Child<'k, K: Kernel> {
+    pub(super) pid: u32,
+    pub(super) pidfd: Fd<'k, K>,
+}
+
+/// What the request asks for beside its plan.
+#[derive(Clone, Copy)]
+pub(super) enum Task<'k> {
+    /// A container.
+    Create(&'k Create, &'k Plan),
+    /// A further process.
+    Exec(&'k Exec, &'k Plan),
+    /// Nothing more.
+    Plain,
+    /// A signal.
+    Signal(u32),
+}
+
+impl<'k, K: Kernel> Operation<'k, K> {
+    /// Returns an operation that holds nothing yet.
+    pub(super) fn new(
+        runtime: &'k Runtime<K>,
+        home: Home,
+        record: Record,
+        task: Task<'k>,
+    ) -> Self {
+        Self {
+            kernel: runtime.kernel(),
+            runtime,
+            home,
+            record,
+            lock: None,
+            gate: None,
+            sync: None,
+            state: None,
+            child: None,
+            terminal: None,
+            foreign: false,
+            warnings: Vec::new(),
+            task,
+        }
+    }
+
+    /// Carries a plan out.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, with that of its undo where the undo failed too.
+    pub(super) fn drive(&mut self, plan: &'static [Step]) -> Result<(), Error> {
+        let mut machine = Machine::new(plan);
+        let mut first: Option<Failure> = None;
+        loop {
+            let (step, undoing) = match machine.next() {
+                Next::Do(step) => (step, false),
+                Next::Undo(step) => (step, true),
+                Next::Done(Verdict::Success) => return Ok(()),
+                Next::Done(Verdict::Failed { .. } | Verdict::Stuck { .. }) => {
+                    let nothing = || Failure::told("no step failed".to_owned(), Errno::EPROTO);
+                    return Err(first.unwrap_or_else(nothing).into());
+                }
+            };
+            match self.perform(step) {
+                Ok(()) => machine.on(Outcome::Done),
+                Err(failure) => {
+                    let failure = Failure { step: Some(step), ..failure };
+                    match &mut first {
+                        Some(first) if undoing => first.undo = Some(Box::new(failure)),
+                        Some(_) => (),
+                        None => first = Some(failure),
+                    }
+                    machine.on(Outcome::Failed);
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, step: Step) -> Result<(), Failure> {
+        match step {
+            Step::Manifest => birth::manifest(self),
+            Step::Cgroup => birth::cgroup(self),
+            Step::Spawn => birth::spawn(self),
+            Step::IdMap => birth::id_map(self),
+            Step::RuntimeHooks => birth::runtime_hooks(self),
+            Step::Prepare => birth::prepare(self),
+            Step::CommitCreated => birth::commit_created(self),
+            Step::Release => birth::release(self),
+            Step::OpenGate => gate::open(self),
+            Step::PoststartHooks => hooks::poststart(self),
+            Step::Signal => end::signal(self),
+            Step::Freeze => end::freeze(self),
+            Step::Thaw => end::thaw(self),
+            Step::SpawnExec => join::spawn(self),
+            Step::CommitDeleting => end::commit_deleting(self),
+            Step::KillAll => end::kill_all(self),
+            Step::Reap => end::reap(self),
+            Step::RemoveCgroup => end::remove_cgroup(self),
+            Step::PoststopHooks => hooks::poststop(self),
+            Step::RemoveRecord => end::remove_record(self),
+            Step::Limit
+            | Step::Dump
+            | Step::CommitCheckpointed
+            | Step::RestoreTree
+            | Step::CommitRestored => {
+                Err(Failure::told(format!("{step:?} is not supported yet"), Errno::ENOSYS))
+            }
+        }
+    }
+
+    /// Opens what a child of this container joins its cgroups by.
+    pub(super) fn doors(&self) -> Result<cgroup::Doors<'k, K>, Failure> {
+        cgroup::doors(self.kernel, &self.record.manifest.cgroups)
+    }
+}
