@@ -1,0 +1,42 @@
+//! The real kernel.
+//!
+//! ```text
+//! Linux ── ask ──► raw: one instruction
+//!    └─── Spawn ─► spawn: clone3, vfork-like ─► born: touches its own stack only
+//!                    ├─ stub: the sealed memfd that the child executes
+//!                    └─ image: the sealed memfd that the stub performs
+//! ```
+//!
+//! **Invariant:** every `unsafe` of the crate is here and in the stub.
+//!
+//! **Invariant:** nothing here changes the caller's process: no thread, no handler, no `errno`,
+//! and no descriptor that stays open but the stub's.
+
+mod born;
+pub mod host;
+mod image;
+#[path = "../../stub/image.rs"]
+mod layout;
+mod memfd;
+mod raw;
+mod spawn;
+mod stub;
+
+use crate::sys::{Call, Errno, Kernel, Live};
+
+/// Linux, as the calling process sees it.
+///
+/// `Execve`, `Exit` and `Fork` are answered `ENOSYS`: a library neither replaces, ends nor copies
+/// the process that it is a guest in. They are for programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Linux;
+
+impl Kernel for Linux {
+    fn call(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
+        match call {
+            Call::Execve { .. } | Call::Exit { .. } | Call::Fork { .. } => Err(Errno::ENOSYS),
+            Call::Spawn { child, pidfd } => spawn::spawn(child, pidfd),
+            call => raw::ask(&call),
+        }
+    }
+}

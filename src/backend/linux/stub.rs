@@ -1,0 +1,114 @@
+//! The stub, kept open as long as the process lives.
+//!
+//! **Invariant:** what is executed is what this module wrote: a file that is sealed or, where
+//! `vm.memfd_noexec` forbids that, has no name.
+
+use core::ffi::CStr;
+use std::ffi::CString;
+use std::sync::{Mutex, PoisonError};
+
+use super::Linux;
+use super::memfd::{Purpose, create, own, seal, write};
+use super::raw::ask;
+use crate::sys::{CWD, Call, Errno, Fd, RawFd, Syscalls, flags};
+
+/// The program that `src/stub.rs` is compiled to.
+static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub"));
+
+/// An open stub, with what tells whether the descriptor is still the stub's.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    fd: RawFd,
+    device: (u32, u32),
+    inode: u64,
+}
+
+static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
+
+/// Where a file without a name may be executed from, if one in memory may not.
+const PLACES: [&CStr; 4] = [c"/run", c"/dev/shm", c"/tmp", c"/var/tmp"];
+const O_TMPFILE: u64 = 0o20_000_000 | flags::O_DIRECTORY;
+
+/// Returns the stub's descriptor, which the process keeps.
+pub(super) fn descriptor() -> Result<RawFd, Errno> {
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    // A host that daemonizes closes what it does not know, and opens something else there.
+    if let Some(stub) = *kept
+        && stub.is_there()
+    {
+        return Ok(stub.fd);
+    }
+    let stub = Kept::of(open()?)?;
+    *kept = Some(stub);
+    Ok(stub.fd)
+}
+
+impl Kept {
+    fn of(fd: Fd<'static, Linux>) -> Result<Self, Errno> {
+        let stat = Linux.stat(fd.raw(), c"", flags::AT_EMPTY_PATH)?;
+        Ok(Self { fd: fd.into_raw(), device: stat.device, inode: stat.inode })
+    }
+
+    fn is_there(self) -> bool {
+        let stat = Linux.stat(self.fd, c"", flags::AT_EMPTY_PATH);
+        stat.is_ok_and(|stat| stat.device == self.device && stat.inode == self.inode)
+    }
+}
+
+fn open() -> Result<Fd<'static, Linux>, Errno> {
+    let fd = match create(c"cofferdam-stub", Purpose::Execute) {
+        // EACCES: `vm.memfd_noexec` is 2; sysctl documentation, admin-guide/sysctl/vm.
+        Err(Errno::EACCES) => return unnamed(),
+        answer => answer?,
+    };
+    write(fd.raw(), STUB)?;
+    seal(fd.raw())?;
+    Ok(fd)
+}
+
+/// Writes the stub to a file on disk that has no name.
+fn unnamed() -> Result<Fd<'static, Linux>, Errno> {
+    let mut errno = Errno::EACCES;
+    for place in PLACES {
+        match unnamed_at(place) {
+            Ok(fd) => return Ok(fd),
+            Err(why) => errno = why,
+        }
+    }
+    Err(errno)
+}
+
+fn unnamed_at(place: &CStr) -> Result<Fd<'static, Linux>, Errno> {
+    let flags = O_TMPFILE | flags::O_RDWR | flags::O_CLOEXEC;
+    let file = own(ask(&Call::Openat2 { dir: CWD, path: place, flags, mode: 0o555, resolve: 0 })?)?;
+    write(file.raw(), STUB)?;
+    // ETXTBSY: what is open for writing is not executed, so it is opened again, to be read.
+    let name = CString::new(format!("/proc/self/fd/{}", file.raw())).map_err(|_| Errno::EINVAL)?;
+    let (path, flags) = (&*name, flags::O_RDONLY | flags::O_CLOEXEC);
+    let stub = own(ask(&Call::Openat2 { dir: CWD, path, flags, mode: 0, resolve: 0 })?)?;
+    drop(file);
+    let (mode, flags) = (flags::X_OK, flags::AT_EMPTY_PATH);
+    // EACCES: the place is mounted noexec.
+    ask(&Call::Faccessat2 { dir: stub.raw(), path: c"", mode, flags })?;
+    Ok(stub)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::STUB;
+
+    fn holds(words: &[u8]) -> bool {
+        STUB.windows(words.len()).any(|window| window == words)
+    }
+
+    #[test]
+    fn the_stub_cannot_panic() {
+        assert!(!holds(b"the stub panicked"), "the panic handler is linked in");
+        assert!(holds(b"cofferdam\0"), "the words would be found");
+    }
+
+    #[test]
+    fn the_stub_is_small() {
+        assert!(STUB.len() < 20_000, "{} bytes", STUB.len());
+    }
+}

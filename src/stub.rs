@@ -1,0 +1,270 @@
+//! The stub: the freestanding program that a child of the Linux backend becomes.
+//!
+//! It maps the program that its maker left in a memfd, closes every descriptor that it was not
+//! given, and performs the program with the interpreter of `sys` over raw system calls.
+//!
+//! **Invariant:** no allocator, no thread-local, no panic: a test of the library finds the panic
+//! handler's words absent from the binary.
+//!
+//! **Invariant:** nothing of the maker's memory is here; its descriptors are gone before the first
+//! operation.
+
+#![no_std]
+#![no_main]
+
+#[path = "stub/image.rs"]
+mod image;
+#[path = "stub/mem.rs"]
+mod mem;
+#[path = "backend/linux/raw.rs"]
+mod raw;
+#[path = "sys/mod.rs"]
+mod sys;
+
+use core::arch::naked_asm;
+use core::cell::Cell;
+use core::ffi::CStr;
+use core::panic::PanicInfo;
+use core::slice;
+
+use image::Header;
+use raw::door;
+use sys::{Call, Code, Cursor, Errno, Kernel, Live, Op, RawFd, Strings, Turn, flags, number};
+
+/// The operation that a failure outside of every operation is reported as.
+const NO_OP: u16 = u16::MAX;
+/// The first descriptor that is not standard.
+const FIRST: u32 = 3;
+
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+extern "C" fn _start() -> ! {
+    naked_asm!("xor ebp, ebp", "mov rdi, rsp", "and rsp, -16", "call {}", "ud2", sym start)
+}
+
+/// Goes through the stub's whole life; `top` is where the kernel left argc and argv.
+extern "C" fn start(top: *const usize) -> ! {
+    unblock();
+    name();
+    // SAFETY: the kernel puts argc, then argc pointers to strings, at the top of the stack.
+    let argument = unsafe {
+        if *top < 3 {
+            exit(2);
+        }
+        CStr::from_ptr(*top.add(3) as *const _)
+    };
+    let Some((fd, size)) = numbers(argument.to_bytes()) else { exit(2) };
+    let Some(image) = Image::map(fd, size) else { exit(2) };
+    close_others(image.given);
+    if image.mapped
+        && let Err(errno) = become_root(image.given)
+    {
+        fail(image.given, NO_OP, errno);
+    }
+    perform(image)
+}
+
+fn perform(image: Image) -> ! {
+    let mut cursor = Cursor::new(image.code, image.given);
+    loop {
+        match cursor.step(image.code, &Raw) {
+            Turn::Failed { op, errno } => fail(image.given, op, errno),
+            Turn::Going => (),
+            Turn::Over => exit(0),
+        }
+    }
+}
+
+/// Reports a failure to the maker, in six bytes.
+fn fail(given: &[RawFd], op: u16, errno: Errno) -> ! {
+    let [op_low, op_high] = op.to_le_bytes();
+    let [errno_low, errno_high] = errno.0.to_le_bytes();
+    let bytes = &[b'F', 0, op_low, op_high, errno_low, errno_high];
+    if let Some(fd) = given.first() {
+        let _ = Raw.call(Call::Write { fd: *fd, bytes });
+    }
+    exit(1)
+}
+
+fn exit(status: i32) -> ! {
+    loop {
+        let _ = Raw.call(Call::Exit { status });
+    }
+}
+
+/// Takes the signals that the maker blocked around the clone.
+fn unblock() {
+    let none = 0u64;
+    // SAFETY: SIG_SETMASK reads eight bytes and writes none.
+    let _ = unsafe { door(number::RT_SIGPROCMASK, [2, &raw const none as usize, 0, 8, 0, 0]) };
+}
+
+/// Names the process, which execveat(2) called after a descriptor's number.
+fn name() {
+    const PR_SET_NAME: u32 = 15;
+    let a = c"cofferdam".as_ptr() as u64;
+    let _ = Raw.call(Call::Prctl { option: PR_SET_NAME, a, b: 0, c: 0, d: 0 });
+}
+
+/// Reads `FD:SIZE`.
+fn numbers(text: &[u8]) -> Option<(RawFd, usize)> {
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    let (fd, size) = (text.get(..colon)?, text.get(colon.checked_add(1)?..)?);
+    Some((RawFd::try_from(decimal(fd)?).ok()?, decimal(size)?))
+}
+
+fn decimal(text: &[u8]) -> Option<usize> {
+    text.iter().try_fold(0usize, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        number.checked_mul(10)?.checked_add(usize::from(digit))
+    })
+}
+
+/// The program as it was handed over.
+struct Image {
+    code: Code<'static>,
+    given: &'static [RawFd],
+    mapped: bool,
+}
+
+impl Image {
+    /// Maps the image for good, and closes what it came in.
+    fn map(fd: RawFd, size: usize) -> Option<Self> {
+        const READ: usize = 1;
+        const PRIVATE: usize = 2;
+        let file = usize::try_from(fd).ok()?;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let at = unsafe { door(number::MMAP, [0, size, READ, PRIVATE, file, 0]) }.ok()?;
+        let _ = Raw.call(Call::Close { fd });
+        if size < size_of::<Header>() {
+            return None;
+        }
+        // SAFETY: the mapping is that large, aligned to a page, sealed and never unmapped.
+        let header = unsafe { &*(at as *const Header) };
+        if !header.sound(size) {
+            return None;
+        }
+        let ops_at = at.wrapping_add(size_of::<Header>()) as *const Op;
+        // SAFETY: a sound header counts what lies behind it, as the library of this very build
+        // wrote it.
+        let (ops, given, bytes) = unsafe {
+            let given_at = ops_at.add(header.ops as usize) as *const RawFd;
+            let bytes_at = given_at.add(header.given as usize) as *const u8;
+            (
+                slice::from_raw_parts(ops_at, header.ops as usize),
+                slice::from_raw_parts(given_at, header.given as usize),
+                slice::from_raw_parts(bytes_at, header.bytes as usize),
+            )
+        };
+        let code = Code { ops, bytes, given: u8::try_from(header.slots).unwrap_or(u8::MAX) };
+        Some(Self { code, given, mapped: header.mapped != 0 })
+    }
+}
+
+/// Closes every descriptor but the standard ones and the given ones.
+fn close_others(given: &[RawFd]) {
+    let mut next = FIRST;
+    loop {
+        let kept = given.iter().filter_map(|fd| u32::try_from(*fd).ok());
+        let Some(kept) = kept.filter(|fd| *fd >= next).min() else { break };
+        if let Some(last) = kept.checked_sub(1).filter(|last| *last >= next) {
+            close_from(next, last);
+        }
+        next = kept.wrapping_add(1);
+    }
+    close_from(next, u32::MAX);
+}
+
+fn close_from(first: u32, last: u32) {
+    if Raw.call(Call::CloseRange { first, last, flags: 0 }) != Err(Errno::ENOSYS) {
+        return;
+    }
+    // Kernels before 5.9 close one by one, up to where descriptors can be.
+    for fd in first..=last.min(limit()) {
+        let _ = Raw.call(Call::Close { fd: fd.cast_signed() });
+    }
+}
+
+fn limit() -> u32 {
+    const RLIMIT_NOFILE: usize = 7;
+    const MOST: u32 = 1 << 20;
+    let mut limit = [0u64; 2];
+    let at = &raw mut limit as usize;
+    // SAFETY: prlimit writes two words.
+    let answer = unsafe { door(number::PRLIMIT64, [0, RLIMIT_NOFILE, 0, at, 0, 0]) };
+    let [_, hard] = limit;
+    answer.map_or(MOST, |_| u32::try_from(hard).unwrap_or(MOST).min(MOST))
+}
+
+/// Waits until the maker has written the id maps, and becomes id 0 of the user namespace.
+///
+/// The capabilities came across execve(2) as ambient ones, since the stub had no id then; now they
+/// are those of the namespace's root, like those of any other child.
+fn become_root(given: &[RawFd]) -> Result<(), Errno> {
+    let fd = *given.first().ok_or(Errno::EBADF)?;
+    let byte = [Cell::new(0)];
+    loop {
+        match Raw.call(Call::Read { fd, buf: &byte }) {
+            Ok(0) => exit(1),
+            Ok(_) => break,
+            Err(Errno::EINTR) => (),
+            Err(_) => exit(1),
+        }
+    }
+    Raw.call(Call::Setresgid { gid: 0 })?;
+    Raw.call(Call::Setresuid { uid: 0 })?;
+    let (option, a) = (flags::PR_CAP_AMBIENT, flags::PR_CAP_AMBIENT_CLEAR_ALL);
+    Raw.call(Call::Prctl { option, a, b: 0, c: 0, d: 0 })?;
+    let all = u64::MAX;
+    Raw.call(Call::Capset { effective: all, permitted: all, inheritable: 0 })?;
+    Ok(())
+}
+
+/// The kernel that this process runs on.
+struct Raw;
+
+impl Kernel for Raw {
+    fn call(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
+        match call {
+            Call::Execve { path, argv, envp } => Err(execve(path, argv, envp)),
+            call => raw::ask(&call),
+        }
+    }
+}
+
+/// Becomes another program, or says why not.
+fn execve(path: &CStr, argv: Strings<'_>, envp: Strings<'_>) -> Errno {
+    const READ_WRITE: usize = 3;
+    const PRIVATE_ANONYMOUS: usize = 0x22;
+    let arguments = argv.iter().count().saturating_add(1);
+    let pointers = arguments.saturating_add(envp.iter().count()).saturating_add(1);
+    let size = pointers.saturating_mul(size_of::<usize>());
+    let map = [0, size, READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX, 0];
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let at = match unsafe { door(number::MMAP, map) } {
+        Ok(at) => at,
+        Err(errno) => return errno,
+    };
+    // SAFETY: the mapping is that large and zeroed, and nobody else knows it.
+    let words = unsafe { slice::from_raw_parts_mut(at as *mut usize, pointers) };
+    for (word, string) in words.iter_mut().zip(argv.iter()) {
+        *word = string.as_ptr() as usize;
+    }
+    for (word, string) in words.iter_mut().skip(arguments).zip(envp.iter()) {
+        *word = string.as_ptr() as usize;
+    }
+    let envp_at = at.wrapping_add(arguments.saturating_mul(size_of::<usize>()));
+    let words = [path.as_ptr() as usize, at, envp_at, 0, 0, 0];
+    // SAFETY: each list ends in a null word, and each string, in the image, in a null byte.
+    match unsafe { door(number::EXECVE, words) } {
+        Ok(_) => Errno::EFAULT,
+        Err(errno) => errno,
+    }
+}
+
+/// Never linked in: a test looks for its words in the binary.
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    let _ = Raw.call(Call::Write { fd: 2, bytes: b"cofferdam: the stub panicked\n" });
+    exit(3)
+}
