@@ -8,3 +8,8 @@ pub mod run;
 pub mod spec;
 pub mod state;
 pub mod sys;
+
+pub use run::{
+    Console, Container, Create, Error, Exec, Exit, Failure, Process, Runtime, State, Stdio,
+};
+pub use state::Status;

@@ -26,7 +26,7 @@ use super::request::{Console, Create, Stdio};
 use super::{cgroup, hooks, identity};
 
 /// The record and the home come into being together, before anything they name.
-pub(super) fn manifest<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn manifest<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     match op.home.begin(op.kernel, &op.record)? {
         Some(made) => {
             op.lock = Some(made.lock);
@@ -37,7 +37,7 @@ pub(super) fn manifest<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failu
     }
 }
 
-pub(super) fn cgroup<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn cgroup<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (create, _) = task(op)?;
     let host = op.runtime.host()?;
     let made = cgroup::make(op.kernel, host, &op.record.manifest.cgroups, &create.spec.cgroup);
@@ -48,7 +48,7 @@ pub(super) fn cgroup<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure
 }
 
 /// Makes the child; it is in its cgroup, and bound to the socket, from its first moment.
-pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (create, plan) = task(op)?;
     let gate = op.gate.take();
     let handed = Handed {
@@ -70,7 +70,7 @@ pub(super) struct Handed {
 
 /// Makes a child of this container that performs a plan.
 pub(super) fn launch<K: Kernel>(
-    op: &mut Operation<'_, K>,
+    op: &mut Operation<'_, '_, K>,
     plan: &Plan,
     handed: &Handed,
 ) -> Result<(), Failure> {
@@ -120,7 +120,7 @@ fn stream_fd(stdio: &[Stdio; 3], stream: Stream) -> RawFd {
 }
 
 /// Writes the maps of a new user namespace; the child waits for it.
-pub(super) fn id_map<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn id_map<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (create, plan) = task(op)?;
     let (Some(child), Some(sync)) = (&op.child, &op.sync) else { return Ok(()) };
     if !plan.mapped {
@@ -145,7 +145,7 @@ fn spell(maps: &[IdMap]) -> String {
     maps.iter().map(|map| format!("{} {} {}\n", map.inside, map.outside, map.count)).collect()
 }
 
-pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (create, plan) = task(op)?;
     if !plan.hooks_stop {
         return Ok(());
@@ -164,7 +164,7 @@ pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), 
 }
 
 /// Waits until the child has done all that can fail before the start.
-pub(super) fn prepare<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn prepare<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (_, plan) = task(op)?;
     expect(op, plan, Wanted::Ready)
 }
@@ -178,7 +178,7 @@ pub(super) enum Wanted {
 
 /// Listens to the child until it says what is awaited.
 pub(super) fn expect<K: Kernel>(
-    op: &mut Operation<'_, K>,
+    op: &mut Operation<'_, '_, K>,
     plan: &Plan,
     wanted: Wanted,
 ) -> Result<(), Failure> {
@@ -216,7 +216,7 @@ fn adopt<K: Kernel>(kernel: &K, pid: u32) -> Result<Child<'_, K>, Failure> {
 }
 
 /// The record says created …
-pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (Some(child), Some(lock)) = (&op.child, &op.lock) else { return Ok(()) };
     let boot = op.record.owner.boot;
     op.record.init = Some(identity::identify(op.kernel, child.pid, boot)?);
@@ -225,12 +225,12 @@ pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(),
 }
 
 /// … and only then is the child told so.
-pub(super) fn release<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn release<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let Some(sync) = op.sync.take() else { return Ok(()) };
     op.kernel.write_all(sync.raw(), b"G").doing(|| "let the container go")
 }
 
-fn task<'k, K: Kernel>(op: &Operation<'k, K>) -> Result<(&'k Create, &'k Plan), Failure> {
+fn task<'t, K: Kernel>(op: &Operation<'_, 't, K>) -> Result<(&'t Create, &'t Plan), Failure> {
     match op.task {
         Task::Create(create, plan) => Ok((create, plan)),
         Task::Exec(..) | Task::Plain | Task::Signal(_) => {
@@ -238,4 +238,3 @@ fn task<'k, K: Kernel>(op: &Operation<'k, K>) -> Result<(&'k Create, &'k Plan), 
         }
     }
 }
-

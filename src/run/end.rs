@@ -19,7 +19,7 @@ const PATIENCE_MS: i32 = 10_000;
 ///
 /// SIGKILL in a container without a pid namespace of its own ends everybody in its cgroup, as
 /// the end of init would with one; and it ends a frozen container, which is thawed to die.
-pub(super) fn signal<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn signal<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (Some(init), Task::Signal(signal)) = (&op.child, op.task) else { return Ok(()) };
     let what = || format!("send signal {signal} to process {}", init.pid);
     let sent = op.kernel.call(Call::PidfdSendSignal { fd: init.pidfd.raw(), signal });
@@ -41,16 +41,16 @@ pub(super) fn signal<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure
 }
 
 /// Freezes the container, and waits until it is.
-pub(super) fn freeze<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn freeze<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     await_freezer(op, Freezer::Frozen)
 }
 
 /// Thaws the container.
-pub(super) fn thaw<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn thaw<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     await_freezer(op, Freezer::Thawed)
 }
 
-fn await_freezer<K: Kernel>(op: &Operation<'_, K>, wanted: Freezer) -> Result<(), Failure> {
+fn await_freezer<K: Kernel>(op: &Operation<'_, '_, K>, wanted: Freezer) -> Result<(), Failure> {
     use crate::sys::Syscalls;
     const TRIES: u32 = 1000;
     let what = || format!("bring the container's freezer to {wanted:?}");
@@ -68,7 +68,7 @@ fn await_freezer<K: Kernel>(op: &Operation<'_, K>, wanted: Freezer) -> Result<()
 }
 
 /// The record says that the container is going, so that a death half-way is seen.
-pub(super) fn commit_deleting<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn commit_deleting<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let Some(lock) = &op.lock else { return Ok(()) };
     op.record.stage = Stage::Deleting;
     match op.home.commit(op.kernel, lock, &op.record) {
@@ -79,7 +79,7 @@ pub(super) fn commit_deleting<K: Kernel>(op: &mut Operation<'_, K>) -> Result<()
 }
 
 /// Kills init, and everybody in the cgroup where that is not the same.
-pub(super) fn kill_all<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn kill_all<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     // A child that is on its way also ends when this socket closes.
     op.sync = None;
     if let Some(child) = &op.child {
@@ -96,7 +96,7 @@ pub(super) fn kill_all<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failu
 }
 
 /// Waits until everybody who was killed is gone.
-pub(super) fn reap<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn reap<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     if let Some(child) = op.child.take() {
         process::reap(op.kernel, &child.pidfd, PATIENCE_MS)?;
     }
@@ -106,7 +106,7 @@ pub(super) fn reap<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> 
     }
 }
 
-pub(super) fn remove_cgroup<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn remove_cgroup<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     if op.lock.is_none() || op.foreign {
         return Ok(());
     }
@@ -114,7 +114,7 @@ pub(super) fn remove_cgroup<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), 
 }
 
 /// Last of all: as long as anything is left, its name is left too.
-pub(super) fn remove_record<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn remove_record<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     if op.lock.is_none() {
         return Ok(());
     }

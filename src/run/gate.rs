@@ -16,7 +16,7 @@ use super::error::{Doing, Failure};
 use super::operation::Operation;
 
 /// Lets init go on to its program.
-pub(super) fn open<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn open<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let kernel = op.kernel;
     let what = || "open the gate";
     let gate = match op.home.gate(kernel) {
@@ -50,7 +50,7 @@ fn died() -> Failure {
 }
 
 /// Says what init could not do, in the words that were kept when its program was compiled.
-fn failed<K: Kernel>(op: &Operation<'_, K>, at: u16, errno: Errno) -> Failure {
+fn failed<K: Kernel>(op: &Operation<'_, '_, K>, at: u16, errno: Errno) -> Failure {
     let told = op.record.manifest.extra.get("late").and_then(|json| {
         let late: Vec<(u16, String)> = serde_json::from_str(json).ok()?;
         late.into_iter().rev().find(|(from, _)| *from <= at).map(|(_, about)| about)

@@ -38,7 +38,7 @@ pub(super) fn blank<K: Kernel>(kernel: &K) -> Result<Fd<'_, K>, Errno> {
 
 /// Runs hooks in order; the first failure ends it.
 pub(super) fn run_all<K: Kernel>(
-    op: &Operation<'_, K>,
+    op: &Operation<'_, '_, K>,
     kind: &str,
     hooks: &[Hook],
     state: &str,
@@ -52,7 +52,7 @@ pub(super) fn run_all<K: Kernel>(
     Ok(())
 }
 
-fn run<K: Kernel>(op: &Operation<'_, K>, hook: &Hook, state: &str) -> Result<(), Failure> {
+fn run<K: Kernel>(op: &Operation<'_, '_, K>, hook: &Hook, state: &str) -> Result<(), Failure> {
     let kernel = op.kernel;
     let what = || "run it";
     // A file, not a pipe: a hook that never reads cannot stop or signal us.
@@ -102,7 +102,7 @@ fn judge<'k, K: Kernel>(
 }
 
 /// Runs the hooks behind a start; the lock is left first, so that a hook may use the runtime.
-pub(super) fn poststart<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn poststart<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let hooks = kept(&op.record.manifest.poststart)?;
     if hooks.is_empty() {
         return Ok(());
@@ -114,7 +114,7 @@ pub(super) fn poststart<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Fail
 }
 
 /// Runs the hooks behind a delete; their failures are told and change nothing.
-pub(super) fn poststop<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn poststop<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     if op.lock.is_none() {
         return Ok(());
     }

@@ -97,10 +97,7 @@ fn stat<K: Kernel>(kernel: &K, pid: u32) -> Result<Stat, Errno> {
 }
 
 /// Reads a small file of the kernel's in one read.
-pub(super) fn read_file<K: Kernel>(
-    kernel: &K,
-    path: &core::ffi::CStr,
-) -> Result<String, Errno> {
+pub(super) fn read_file<K: Kernel>(kernel: &K, path: &core::ffi::CStr) -> Result<String, Errno> {
     let file = kernel.open(CWD, path, flags::O_RDONLY)?;
     let mut block = [0; 4096];
     let text = loop {

@@ -3,15 +3,15 @@
 //! It leaves no residue of its own: it is in the container's cgroup and namespaces, and ends with
 //! them; until it has become its program it ends with the socket to its maker.
 
-use crate::sys::{Kernel, Syscalls};
+use crate::sys::{Call, Kernel, Syscalls, flags};
 
 use super::birth::{Handed, Wanted, expect, launch};
-use super::error::{Doing, Failure};
+use super::error::{Doing, Failure, regardless};
 use super::operation::{Operation, Task};
-use super::process::{Message, receive};
+use super::process::{Message, receive, wait};
 
 /// Makes the process and waits until it has become its program.
-pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure> {
+pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let Task::Exec(exec, plan) = op.task else { return Ok(()) };
     let handed = Handed {
         console: exec.console,
@@ -32,4 +32,14 @@ pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, K>) -> Result<(), Failure>
         | Message::Ready
         | Message::Terminal(_) => Ok(()),
     }
+}
+
+/// Ends a process that has not become its program, and waits for it.
+pub(super) fn abandon<K: Kernel>(op: &mut Operation<'_, '_, K>) {
+    op.sync = None;
+    let Some(child) = op.child.take() else { return };
+    let signal = flags::SIGKILL;
+    // It is the caller's own child, and the failure that led here is what the caller is told.
+    regardless(op.kernel.call(Call::PidfdSendSignal { fd: child.pidfd.raw(), signal }));
+    regardless(wait(op.kernel, &child.pidfd));
 }

@@ -5,6 +5,7 @@
 //! | `runtime` | [`Runtime`] and [`Container`]: what an embedder calls |
 //! | `request` | what a request carries: streams, terminal, descriptors |
 //! | `operation` | the engine: a plan of steps, each done or undone |
+//! | `compile` | a request becomes a program and a record, before anything is made |
 //! | `birth` | the steps of create: spawn, id maps, hand-shake, commit, release |
 //! | `gate` | the steps of start |
 //! | `join` | the step of exec |
@@ -29,6 +30,7 @@
 
 mod birth;
 mod cgroup;
+mod compile;
 mod end;
 mod error;
 mod gate;
@@ -45,5 +47,5 @@ mod store;
 
 pub use error::{Error, Failure};
 pub use process::{Exit, Process};
-pub use request::{Console, Create, Exec, Stdio};
+pub use request::{Console, Create, Exec, Filter, Stdio};
 pub use runtime::{Container, Runtime, State};

@@ -19,7 +19,7 @@ use super::store::Home;
 use super::{birth, cgroup, end, gate, hooks, join};
 
 /// One request on its way: what its steps share.
-pub(super) struct Operation<'k, K: Kernel> {
+pub(super) struct Operation<'k, 't, K: Kernel> {
     pub(super) kernel: &'k K,
     pub(super) runtime: &'k Runtime<K>,
     pub(super) home: Home,
@@ -40,7 +40,7 @@ pub(super) struct Operation<'k, K: Kernel> {
     pub(super) foreign: bool,
     /// Failures of hooks that are told and change nothing.
     pub(super) warnings: Vec<String>,
-    pub(super) task: Task<'k>,
+    pub(super) task: Task<'t>,
 }
 
 /// A process by number and descriptor.
@@ -52,25 +52,20 @@ pub(super) struct Child<'k, K: Kernel> {
 
 /// What the request asks for beside its plan.
 #[derive(Clone, Copy)]
-pub(super) enum Task<'k> {
+pub(super) enum Task<'t> {
     /// A container.
-    Create(&'k Create, &'k Plan),
+    Create(&'t Create, &'t Plan),
     /// A further process.
-    Exec(&'k Exec, &'k Plan),
+    Exec(&'t Exec, &'t Plan),
     /// Nothing more.
     Plain,
     /// A signal.
     Signal(u32),
 }
 
-impl<'k, K: Kernel> Operation<'k, K> {
+impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
     /// Returns an operation that holds nothing yet.
-    pub(super) fn new(
-        runtime: &'k Runtime<K>,
-        home: Home,
-        record: Record,
-        task: Task<'k>,
-    ) -> Self {
+    pub(super) fn new(runtime: &'k Runtime<K>, home: Home, record: Record, task: Task<'t>) -> Self {
         Self {
             kernel: runtime.kernel(),
             runtime,

@@ -126,8 +126,7 @@ impl Hierarchy {
 ///
 /// Those of clock_gettime(2).
 pub(super) fn now<K: Kernel>(kernel: &K) -> Result<String, Failure> {
-    let (seconds, nanoseconds) =
-        kernel.clock(flags::CLOCK_REALTIME).doing(|| "read the clock")?;
+    let (seconds, nanoseconds) = kernel.clock(flags::CLOCK_REALTIME).doing(|| "read the clock")?;
     Ok(rfc3339(seconds, nanoseconds))
 }
 
@@ -143,9 +142,7 @@ fn rfc3339(seconds: u64, nanoseconds: u32) -> String {
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanoseconds:09}Z"
-    )
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanoseconds:09}Z")
 }
 
 /// Returns the number of the calling process.

@@ -17,7 +17,7 @@ use std::ffi::CString;
 use crate::state::{ProcessId, Record};
 use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
 
-use super::error::{Doing, Failure};
+use super::error::{Doing, Failure, regardless};
 
 /// The names of a container's files.
 #[derive(Clone, Debug)]
@@ -91,10 +91,7 @@ impl Home {
     /// # Errors
     ///
     /// Fails where the kernel gives no lock.
-    pub(super) fn lock<'k, K: Kernel>(
-        &self,
-        kernel: &'k K,
-    ) -> Result<Option<Fd<'k, K>>, Failure> {
+    pub(super) fn lock<'k, K: Kernel>(&self, kernel: &'k K) -> Result<Option<Fd<'k, K>>, Failure> {
         let name = self.name()?;
         loop {
             let dir = match kernel.open(CWD, &name, flags::O_RDONLY | flags::O_DIRECTORY) {
@@ -143,7 +140,7 @@ impl Home {
         });
         if !matches!(made, Ok(Some(_))) {
             // Nobody else knows this name, so what cannot be removed now is swept later.
-            drop(strip(kernel, &hidden));
+            regardless(strip(kernel, &hidden));
         }
         made
     }
@@ -186,7 +183,7 @@ impl Home {
             kernel.call(rename).map(drop).doing(|| format!("replace the record of {}", self.id))
         });
         if written.is_err() {
-            drop(kernel.unlink(dir, c"record.new", 0));
+            regardless(kernel.unlink(dir, c"record.new", 0));
         }
         written
     }
@@ -237,7 +234,7 @@ impl Home {
             let whole = K::name(format!("{}/{name}", self.root));
             let Ok(path) = whole else { continue };
             if name.starts_with(&prefix) && path != self.hidden(own)? && orphan(kernel, &path) {
-                drop(strip(kernel, &path));
+                regardless(strip(kernel, &path));
             }
         }
         Ok(())

@@ -26,6 +26,12 @@ impl Program {
         Code { ops: &self.ops, bytes: &self.bytes, given: self.given }
     }
 
+    /// Returns what the operations from each number on are about.
+    #[must_use]
+    pub fn topics(&self) -> &[(u16, String)] {
+        &self.about
+    }
+
     /// Returns what the operation of that number is about, in words of the user's.
     #[must_use]
     pub fn about(&self, op: u16) -> &str {

@@ -32,7 +32,7 @@ const USUAL: [DeviceRule; 11] = [
 ];
 
 /// Returns the rules in force, each behind those that it overrides; the first denies everything.
-pub(crate) fn rules(resources: &Resources) -> Vec<DeviceRule> {
+pub(super) fn rules(resources: &Resources) -> Vec<DeviceRule> {
     let access = DeviceAccess { mknod: true, read: true, write: true };
     let nothing =
         DeviceRule { allow: false, kind: DeviceRuleKind::All, major: None, minor: None, access };
@@ -111,13 +111,8 @@ mod tests {
     #[test]
     fn a_privileged_container_may_use_everything() {
         let access = DeviceAccess { mknod: true, read: true, write: true };
-        let all = DeviceRule {
-            allow: true,
-            kind: DeviceRuleKind::All,
-            major: None,
-            minor: None,
-            access,
-        };
+        let all =
+            DeviceRule { allow: true, kind: DeviceRuleKind::All, major: None, minor: None, access };
         let deny = DeviceRule { allow: false, ..all };
         let resources = Resources { devices: vec![deny, all], ..Resources::default() };
         assert_eq!(rules(&resources), [deny, all]);

@@ -169,8 +169,7 @@ mod tests {
 
     #[test]
     fn v1_writes_the_period_before_the_quota_that_it_bounds() {
-        let cpu =
-            Cpu { quota: Some(Limit::Value(5)), period: Some(10), ..Cpu::default() };
+        let cpu = Cpu { quota: Some(Limit::Value(5)), period: Some(10), ..Cpu::default() };
         let resources = Resources { cpu, ..Resources::default() };
         let files: Vec<_> = settings(&resources, 1).into_iter().map(|s| s.file).collect();
         assert_eq!(files, ["cpu.cfs_period_us", "cpu.cfs_quota_us"]);

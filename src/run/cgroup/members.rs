@@ -28,9 +28,8 @@ pub(crate) fn processes<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<Vec<u3
 fn direct<K: Kernel>(kernel: &K, dir: &str) -> Result<Vec<u32>, Failure> {
     let what = || format!("ask who is in cgroup {dir}");
     let path = K::name(format!("{dir}/cgroup.procs")).doing(what)?;
-    let text = kernel
-        .open(CWD, &path, flags::O_RDONLY)
-        .and_then(|file| kernel.read_all(file.raw()));
+    let text =
+        kernel.open(CWD, &path, flags::O_RDONLY).and_then(|file| kernel.read_all(file.raw()));
     match text {
         Ok(text) => Ok(String::from_utf8_lossy(&text)
             .split_ascii_whitespace()
@@ -122,8 +121,7 @@ pub(crate) fn wait_empty<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<(), F
         let Some(pid) = processes(kernel, dir)?.first().copied() else { return Ok(()) };
         let what = || format!("wait for process {pid} of cgroup {}", dir.path);
         if let Some(pidfd) = open(kernel, pid).doing(what)? {
-            let [ready] =
-                kernel.poll([(pidfd.raw(), flags::POLLIN)], PATIENCE_MS).doing(what)?;
+            let [ready] = kernel.poll([(pidfd.raw(), flags::POLLIN)], PATIENCE_MS).doing(what)?;
             if ready == 0 {
                 return Err(Failure::new(what(), Errno::ETIMEDOUT));
             }

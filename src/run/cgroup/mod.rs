@@ -20,11 +20,10 @@ use crate::spec::{Cgroup, Resources};
 use crate::state::{CgroupDir, Freezer, Occupancy};
 use crate::sys::{CWD, Errno, Fd, Kernel, Kind, Syscalls, flags};
 
-use super::error::{Doing, Failure};
+use super::error::{Doing, Failure, regardless};
 use super::identity::read_file;
 use super::store;
 
-pub(super) use devices::rules;
 pub(super) use limits::{Setting, settings};
 pub(super) use members::{kill_all, processes, wait_empty};
 
@@ -332,7 +331,7 @@ fn enable<K: Kernel>(kernel: &K, mount: &str, dir: &str) -> Result<(), Failure> 
         let control = format!("{parent}/cgroup.subtree_control");
         if write_file(kernel, &control, &all.join(" ")).is_err() {
             for one in &all {
-                drop(write_file(kernel, &control, one));
+                regardless(write_file(kernel, &control, one));
             }
         }
     }

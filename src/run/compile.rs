@@ -1,0 +1,255 @@
+//! Turns a request into the child's program and the record, before anything is made.
+//!
+//! **Invariant:** reads only: whatever is wrong with a request is found while there is no residue.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{self, Filter, Host, Joined, Plan, Situation, Source, Terminal};
+use crate::spec::{Hook, Invalid, MountKind, NamespaceKind, Process, Reason, Seccomp};
+use crate::state::{CgroupDir, Manifest, Record};
+use crate::sys::{Act, CWD, Call, Errno, Kernel, Op, Syscalls, flags};
+
+use super::error::{Doing, Error, Failure};
+use super::probe;
+use super::request::{Console, Create, Exec, replaced};
+use super::runtime::Runtime;
+
+/// What the record keeps of the description, for processes that are added later.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Kept {
+    /// The container's own program.
+    pub(super) process: Option<Process>,
+    /// The namespaces that are not the host's.
+    pub(super) namespaces: Vec<NamespaceKind>,
+    /// The filter.
+    pub(super) seccomp: Option<Seccomp>,
+}
+
+impl Kept {
+    /// Reads what a record keeps.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it was written by something else.
+    pub(super) fn of(record: &Record) -> Result<Self, Failure> {
+        serde_json::from_str(&record.manifest.process)
+            .map_err(|error| Failure::told(format!("the record's process: {error}"), Errno::EINVAL))
+    }
+}
+
+/// Compiles what the init of a new container does.
+///
+/// # Errors
+///
+/// What the description asks for and cannot be had.
+pub(super) fn create<K: Kernel>(
+    runtime: &Runtime<K>,
+    create: &Create,
+    dirs: &[CgroupDir],
+) -> Result<Plan, Error> {
+    let (kernel, spec, host) = (runtime.kernel(), &create.spec, runtime.host()?);
+    let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
+    check_console(terminal, create.console)?;
+    if spec.seccomp.is_some() && create.filter.is_none() {
+        let why = Reason::Malformed("the filter was not compiled");
+        return Err(Invalid { pointer: "/linux/seccomp".to_owned(), why }.into());
+    }
+    let home = match &spec.process {
+        Some(process) => home(kernel, &rootfs(create), process)?,
+        None => None,
+    };
+    let (cgroups, sources) = (placed(host, dirs), sources(kernel, create)?);
+    let filter = create.filter.as_ref();
+    let situation = Situation {
+        host,
+        bundle: &create.bundle,
+        cgroups: &cgroups,
+        filter: filter.map(|filter| Filter { code: &filter.code, flags: filter.flags }),
+        sources: &sources,
+        leaving: create.leaving,
+        terminal: destination(create.console),
+        streams: &replaced(&create.stdio),
+        preserve_fds: create.preserve_fds,
+        home: home.as_deref(),
+    };
+    Ok(plan::init(spec, &situation)?)
+}
+
+/// Compiles what a process does that is added to a container.
+///
+/// # Errors
+///
+/// What the process asks for and cannot be had.
+pub(super) fn exec<K: Kernel>(
+    runtime: &Runtime<K>,
+    exec: &Exec,
+    joined: &Joined,
+    record: &Record,
+) -> Result<Plan, Error> {
+    let host = runtime.host()?;
+    check_console(exec.process.terminal, exec.console)?;
+    let home = home(runtime.kernel(), &record.manifest.rootfs, &exec.process)?;
+    let filter = exec.filter.as_ref();
+    let situation = Situation {
+        host,
+        bundle: &record.manifest.bundle,
+        cgroups: &placed(host, &record.manifest.cgroups),
+        filter: filter.map(|filter| Filter { code: &filter.code, flags: filter.flags }),
+        sources: &BTreeMap::new(),
+        leaving: plan::Leaving::default(),
+        terminal: destination(exec.console),
+        streams: &replaced(&exec.stdio),
+        preserve_fds: exec.preserve_fds,
+        home: home.as_deref(),
+    };
+    Ok(plan::exec(&exec.process, joined, &situation)?)
+}
+
+/// Returns what the disk will say of a new container.
+///
+/// # Errors
+///
+/// Fails where the kernel does not say what time it is.
+pub(super) fn manifest<K: Kernel>(
+    runtime: &Runtime<K>,
+    id: &str,
+    create: &Create,
+    plan: &Plan,
+    dirs: Vec<CgroupDir>,
+) -> Result<Manifest, Failure> {
+    let spec = &create.spec;
+    let kept = Kept {
+        process: spec.process.clone(),
+        namespaces: spec.namespaces.iter().map(|namespace| namespace.kind).collect(),
+        seccomp: spec.seccomp.clone(),
+    };
+    let mut extra = BTreeMap::new();
+    extra.insert("late".to_owned(), json(&late(plan))?);
+    Ok(Manifest {
+        id: id.to_owned(),
+        bundle: create.bundle.clone(),
+        rootfs: rootfs(create),
+        created: probe::now(runtime.kernel())?,
+        version: spec.version.clone(),
+        annotations: spec.annotations.clone(),
+        cgroups: dirs,
+        own_pid_namespace: spec.makes(NamespaceKind::Pid),
+        process: json(&kept)?,
+        poststart: hooks(&spec.hooks.poststart)?,
+        poststop: hooks(&spec.hooks.poststop)?,
+        extra,
+    })
+}
+
+/// What init does behind the gate, in the words that `start` needs for its failure: whoever starts
+/// a container is not who has compiled its program.
+fn late(plan: &Plan) -> Vec<(u16, &str)> {
+    let ops = plan.program.code().ops;
+    let reads = |op: &Op| matches!(op.act, Act::Call(Call::Read { .. }));
+    let gate = ops.iter().rposition(reads).unwrap_or(0);
+    let topics = plan.program.topics();
+    let first = topics.partition_point(|(from, _)| usize::from(*from) <= gate).saturating_sub(1);
+    topics.iter().skip(first).map(|(from, about)| (*from, about.as_str())).collect()
+}
+
+fn hooks(hooks: &[Hook]) -> Result<String, Failure> {
+    if hooks.is_empty() { Ok(String::new()) } else { json(&hooks) }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string(value)
+        .map_err(|error| Failure::told(format!("write the record: {error}"), Errno::EINVAL))
+}
+
+/// Where the root file system is, seen from the host.
+fn rootfs(create: &Create) -> String {
+    absolute(&create.bundle, &create.spec.rootfs.path)
+}
+
+fn absolute(bundle: &str, path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{bundle}/{path}") }
+}
+
+const fn destination(console: Console) -> Terminal {
+    match console {
+        Console::None => Terminal::None,
+        Console::Relay => Terminal::Relay,
+        Console::Socket(_) => Terminal::Console,
+    }
+}
+
+/// A terminal needs somebody who holds its other end, and only a terminal does.
+fn check_console(terminal: bool, console: Console) -> Result<(), Error> {
+    let why = match (terminal, console) {
+        (true, Console::None) => {
+            "cannot allocate tty if runc will detach without setting console socket"
+        }
+        (false, Console::Socket(_)) => {
+            "cannot use console socket if runc will not detach or allocate tty"
+        }
+        (true, Console::Relay | Console::Socket(_)) | (false, Console::None | Console::Relay) => {
+            return Ok(());
+        }
+    };
+    Err(Invalid { pointer: "/process/terminal".to_owned(), why: Reason::Malformed(why) }.into())
+}
+
+/// The container's cgroups as the compiler names them: by hierarchy.
+fn placed(host: &Host, dirs: &[CgroupDir]) -> Vec<plan::CgroupDir> {
+    let split = |dir: &CgroupDir| {
+        let mounts = host.hierarchies.iter().map(|h| h.mount.trim_end_matches('/'));
+        let fits = mounts.filter_map(|mount| Some((mount, dir.path.strip_prefix(mount)?)));
+        let (mount, path) = fits.filter(|(_, path)| path.starts_with('/')).max()?;
+        Some(plan::CgroupDir { mount: mount.to_owned(), path: path.to_owned() })
+    };
+    dirs.iter().filter_map(split).collect()
+}
+
+/// Asks what lies at the sources of bind mounts.
+fn sources<K: Kernel>(kernel: &K, create: &Create) -> Result<BTreeMap<String, Source>, Failure> {
+    let binds = |mount: &&crate::spec::Mount| matches!(mount.kind, MountKind::Bind { .. });
+    let mounts = create.spec.mounts.iter().filter(binds);
+    let mut sources = BTreeMap::new();
+    for source in mounts.filter_map(|mount| mount.source.as_ref()) {
+        let path = absolute(&create.bundle, source);
+        let what = || format!("mount {path}");
+        let stat = kernel.stat(CWD, &K::name(path.as_str()).doing(what)?, 0).doing(what)?;
+        let kind = if stat.is_directory() { Source::Directory } else { Source::File };
+        sources.insert(source.clone(), kind);
+    }
+    Ok(sources)
+}
+
+/// Finds the home directory of the process's user in the container's own `passwd`, where its
+/// environment does not name one.
+fn home<K: Kernel>(kernel: &K, rootfs: &str, process: &Process) -> Result<Option<String>, Failure> {
+    let named = |variable: &String| variable.strip_prefix("HOME=").is_some_and(|v| !v.is_empty());
+    if process.env.iter().any(named) {
+        return Ok(None);
+    }
+    let what = || format!("open {rootfs}");
+    let path = K::name(rootfs).doing(what)?;
+    let read = || -> Result<Vec<u8>, Errno> {
+        let root = kernel.open(CWD, &path, flags::O_PATH | flags::O_DIRECTORY)?;
+        let file = kernel.give(Call::Openat2 {
+            dir: root.raw(),
+            path: c"etc/passwd",
+            flags: flags::O_RDONLY | flags::O_CLOEXEC | flags::O_NONBLOCK,
+            mode: 0,
+            resolve: flags::RESOLVE_IN_ROOT | flags::RESOLVE_NO_MAGICLINKS,
+        })?;
+        kernel.read_all(file.raw())
+    };
+    // A container without users has no homes either.
+    let text = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let uid = process.user.uid.to_string();
+    let found = text.lines().find_map(|line| {
+        let fields: Vec<_> = line.split(':').collect();
+        (fields.get(2) == Some(&uid.as_str())).then(|| fields.get(5).copied()).flatten()
+    });
+    Ok(Some(found.filter(|home| !home.is_empty()).unwrap_or("/").to_owned()))
+}

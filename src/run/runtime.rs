@@ -1,0 +1,419 @@
+//! What an embedder calls: a runtime, and the containers in its state directory.
+
+use std::sync::OnceLock;
+
+use crate::plan::{Host, Joined};
+use crate::spec::{Process as ProcessSpec, Seccomp};
+use crate::state::{
+    CgroupDir, Facts, Liveness, ProcessId, Record, Refusal, Request, Status, Step, Why, decide,
+    status,
+};
+use crate::sys::{Fd, Kernel};
+
+use super::compile::{self, Kept};
+use super::error::{Doing, Error, Failure};
+use super::observe::observe;
+use super::operation::{Child, Operation, Task};
+use super::process::{Exit, Process};
+use super::request::{Create, Exec};
+use super::store::{self, Home, Loaded};
+use super::{cgroup, identity, probe};
+
+/// A container runtime over a kernel.
+///
+/// Everything that it keeps is in its state directory, so several runtimes, in one process or in
+/// many, may share one.
+#[derive(Debug)]
+pub struct Runtime<K: Kernel> {
+    kernel: K,
+    root: String,
+    own: ProcessId,
+    host: OnceLock<Host>,
+}
+
+/// What `state` says of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Its name.
+    pub id: String,
+    /// Where it is in its life.
+    pub status: Status,
+    /// The number of its init, while that lives.
+    pub pid: Option<u32>,
+    /// The directory that it was made from.
+    pub bundle: String,
+    /// Its root file system.
+    pub rootfs: String,
+    /// When it was made, in RFC 3339.
+    pub created: String,
+    /// The version of the format of its description.
+    pub version: String,
+    /// Free text of its description's.
+    pub annotations: std::collections::BTreeMap<String, String>,
+    /// Its cgroup directories, the one that is frozen and counted first.
+    pub cgroups: Vec<CgroupDir>,
+}
+
+impl<K: Kernel> Runtime<K> {
+    /// Returns a runtime whose containers are kept in the directory `root`, an absolute path.
+    ///
+    /// The directory is made when the first container is.
+    ///
+    /// # Errors
+    ///
+    /// Fails where `/proc` does not say who the caller is.
+    pub fn new(kernel: K, root: impl Into<String>) -> Result<Self, Error> {
+        let boot = identity::boot(&kernel)?;
+        let own = identity::identify(&kernel, probe::own_pid(&kernel)?, boot)?;
+        let root = root.into().trim_end_matches('/').to_owned();
+        Ok(Self { kernel, root, own, host: OnceLock::new() })
+    }
+
+    /// Returns the kernel.
+    pub const fn kernel(&self) -> &K {
+        &self.kernel
+    }
+
+    /// Returns the state directory.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    pub(super) const fn own(&self) -> ProcessId {
+        self.own
+    }
+
+    /// Returns what was found out of the host, once.
+    ///
+    /// # Errors
+    ///
+    /// Fails where `/proc` does not say.
+    pub fn host(&self) -> Result<&Host, Failure> {
+        if let Some(host) = self.host.get() {
+            return Ok(host);
+        }
+        let host = probe::host(&self.kernel)?;
+        Ok(self.host.get_or_init(|| host))
+    }
+
+    /// Returns the container of that name, whether there is one or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadId`] for a name that no container can have.
+    pub fn container(&self, id: &str) -> Result<Container<'_, K>, Error> {
+        if !store::valid(id) {
+            return Err(Error::BadId(id.to_owned()));
+        }
+        Ok(Container { runtime: self, id: id.to_owned(), init: None })
+    }
+
+    /// Creates a container: everything is there but its program, which waits for
+    /// [`Container::start`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever failed, after everything that was made is removed again.
+    pub fn create(&self, id: &str, create: &Create) -> Result<Container<'_, K>, Error> {
+        let mut container = self.container(id)?;
+        let home = Home::new(&self.root, id);
+        let record = match home.load(&self.kernel)? {
+            Loaded::Absent => None,
+            Loaded::Damaged(_) => return Err(exists().into()),
+            Loaded::Record(record) => Some(record),
+        };
+        let steps = decide(record.as_deref(), &Facts::NONE, Request::Create)?;
+        let dirs = cgroup::dirs(self.host()?, &create.spec.cgroup, id);
+        let plan = compile::create(self, create, &dirs)?;
+        let manifest = compile::manifest(self, id, create, &plan, dirs)?;
+        let record = Record::new(self.own, manifest);
+        let mut operation = Operation::new(self, home, record, Task::Create(create, &plan));
+        match operation.drive(steps) {
+            Err(Error::Failed(Failure { step: Some(Step::Manifest), errno, .. }))
+                if errno == crate::sys::Errno::EEXIST =>
+            {
+                return Err(exists().into());
+            }
+            done => done?,
+        }
+        container.init = operation.child.take().map(|child| Process {
+            kernel: &self.kernel,
+            pid: child.pid,
+            pidfd: child.pidfd,
+            terminal: operation.terminal.take(),
+        });
+        Ok(container)
+    }
+
+    /// Lists the containers in the order of their names, with what cannot be read among them.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the state directory cannot be listed; `ENOENT` where there is none.
+    #[expect(clippy::type_complexity, reason = "a list of names, each with its answer")]
+    pub fn list(&self) -> Result<Vec<(String, Result<State, Error>)>, Error> {
+        let ids = store::list(&self.kernel, &self.root);
+        let ids = ids.doing(|| format!("list {}", self.root))?;
+        let state = |id: String| {
+            let state = self.container(&id).and_then(|container| container.state());
+            (id, state)
+        };
+        let mut all: Vec<_> = ids.into_iter().map(state).collect();
+        // One that went between the two looks was never there.
+        all.retain(|(_, state)| !matches!(state, Err(error) if error.is_not_found()));
+        Ok(all)
+    }
+}
+
+const fn exists() -> Refusal {
+    Refusal { request: Request::Create, status: Status::Stopped, why: Why::Exists }
+}
+
+/// A container, by name.
+///
+/// Every method looks at the disk and asks the kernel anew: what this value was yesterday does not
+/// matter.
+#[derive(Debug)]
+pub struct Container<'r, K: Kernel> {
+    runtime: &'r Runtime<K>,
+    id: String,
+    init: Option<Process<'r, K>>,
+}
+
+/// A container as it was found: its record, and who its init is.
+struct Held<'r, K: Kernel> {
+    record: Record,
+    facts: Facts,
+    init: Option<Fd<'r, K>>,
+}
+
+impl<'r, K: Kernel> Container<'r, K> {
+    /// Returns its name.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns its init, where this value has created it: a child of the caller's, to be waited
+    /// for.
+    #[must_use]
+    pub const fn init(&self) -> Option<&Process<'r, K>> {
+        self.init.as_ref()
+    }
+
+    /// Takes the master of its terminal, where [`Console::Relay`](super::Console::Relay) asked for
+    /// one.
+    pub const fn take_terminal(&mut self) -> Option<Fd<'r, K>> {
+        match &mut self.init {
+            Some(init) => init.take_terminal(),
+            None => None,
+        }
+    }
+
+    /// Says where the container is in its life.
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is no such container, or the kernel will not say.
+    pub fn state(&self) -> Result<State, Error> {
+        let held = self.held(Request::State)?;
+        decide(Some(&held.record), &held.facts, Request::State)?;
+        let status = status(Some(&held.record), &held.facts);
+        let manifest = held.record.manifest;
+        let alive = held.facts.init == Liveness::Alive;
+        Ok(State {
+            id: manifest.id,
+            status,
+            pid: held.record.init.filter(|_| alive).map(|init| init.pid),
+            bundle: manifest.bundle,
+            rootfs: manifest.rootfs,
+            created: manifest.created,
+            version: manifest.version,
+            annotations: manifest.annotations,
+            cgroups: manifest.cgroups,
+        })
+    }
+
+    /// Starts the program of a created container, and returns once it runs.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it cannot be run; the container is stopped then.
+    pub fn start(&self) -> Result<(), Error> {
+        self.change(Request::Start, Task::Plain).map(drop)
+    }
+
+    /// Signals its init.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the container does not run.
+    pub fn kill(&self, signal: u32) -> Result<(), Error> {
+        let held = self.held(Request::Kill)?;
+        let steps = decide(Some(&held.record), &held.facts, Request::Kill)?;
+        self.operation(held, Task::Signal(signal)).drive(steps)
+    }
+
+    /// Freezes all its processes.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the container does not run, or has no freezer.
+    pub fn pause(&self) -> Result<(), Error> {
+        self.change(Request::Pause, Task::Plain).map(drop)
+    }
+
+    /// Thaws all its processes.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the container is not frozen.
+    pub fn resume(&self) -> Result<(), Error> {
+        self.change(Request::Resume, Task::Plain).map(drop)
+    }
+
+    /// Removes a container that has stopped, or one that was never started; returns what its hooks
+    /// had to complain of.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it runs.
+    pub fn delete(&self) -> Result<Vec<String>, Error> {
+        self.change(Request::Delete, Task::Plain)
+    }
+
+    /// Kills and removes a container, whatever it is doing; none of that name is success.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel keeps something of it; doing it again resumes.
+    pub fn force_delete(&self) -> Result<Vec<String>, Error> {
+        let home = self.home();
+        match home.load(self.runtime.kernel())? {
+            // Only a power cut leaves a home without a record, and nothing else of the container.
+            Loaded::Damaged(_) => {
+                home.remove(self.runtime.kernel(), self.runtime.own())?;
+                return Ok(Vec::new());
+            }
+            Loaded::Absent => {
+                home.sweep(self.runtime.kernel(), self.runtime.own())?;
+                return Ok(Vec::new());
+            }
+            Loaded::Record(_) => (),
+        }
+        match self.change(Request::ForceDelete, Task::Plain) {
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            done => done,
+        }
+    }
+
+    /// Adds a process to the container, and returns once it runs.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the container is stopped or frozen, or the program cannot be run.
+    pub fn exec(&self, exec: &Exec) -> Result<Process<'r, K>, Error> {
+        let held = self.held(Request::Exec)?;
+        let steps = decide(Some(&held.record), &held.facts, Request::Exec)?;
+        let init = held.record.init.map_or(0, |init| init.pid);
+        let kept = Kept::of(&held.record)?;
+        let joined = Joined { init_pid: init, namespaces: kept.namespaces };
+        let plan = compile::exec(self.runtime, exec, &joined, &held.record)?;
+        let mut operation = self.operation(held, Task::Exec(exec, &plan));
+        // The process that is added takes the place of init as the one the request is about.
+        let held_init = operation.child.take();
+        let done = operation.drive(steps);
+        drop(held_init);
+        let child = operation.child.take();
+        match (done, child) {
+            (Ok(()), Some(child)) => Ok(Process {
+                kernel: self.runtime.kernel(),
+                pid: child.pid,
+                pidfd: child.pidfd,
+                terminal: operation.terminal.take(),
+            }),
+            (Ok(()), None) => {
+                let what = "make a process without a number";
+                Err(Failure::new(what, crate::sys::Errno::EPROTO).into())
+            }
+            (Err(error), child) => {
+                operation.child = child;
+                super::join::abandon(&mut operation);
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns what the description of the container says of its program and its filter, for
+    /// another process like it.
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is no such container.
+    pub fn process(&self) -> Result<(Option<ProcessSpec>, Option<Seccomp>), Error> {
+        let held = self.held(Request::Exec)?;
+        let kept = Kept::of(&held.record)?;
+        Ok((kept.process, kept.seccomp))
+    }
+
+    /// Returns the processes of the container, as the caller numbers them.
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is no such container, or the kernel will not say.
+    pub fn processes(&self) -> Result<Vec<u32>, Error> {
+        let held = self.held(Request::State)?;
+        match held.record.manifest.cgroups.first() {
+            Some(dir) => Ok(cgroup::processes(self.runtime.kernel(), dir)?),
+            None => Ok(held.init.and(held.record.init).map(|init| init.pid).into_iter().collect()),
+        }
+    }
+
+    /// Waits until its init is over, and says how it ended.
+    ///
+    /// # Errors
+    ///
+    /// `ECHILD` where this value has not created it, or it was waited for already.
+    pub fn wait(&self) -> Result<Exit, Error> {
+        let init = self.init.as_ref().ok_or(crate::sys::Errno::ECHILD);
+        Ok(init.and_then(Process::wait).doing(|| format!("wait for container {}", self.id))?)
+    }
+
+    fn home(&self) -> Home {
+        Home::new(self.runtime.root(), &self.id)
+    }
+
+    /// Reads the record and asks the kernel.
+    fn held(&self, request: Request) -> Result<Held<'r, K>, Error> {
+        let (kernel, home) = (self.runtime.kernel(), self.home());
+        match home.load(kernel)? {
+            Loaded::Absent => Err(decide(None, &Facts::NONE, request).err().map_or_else(
+                || Refusal { request, status: Status::Absent, why: Why::DoesNotExist }.into(),
+                Error::Refused,
+            )),
+            Loaded::Damaged(what) => Err(Failure::told(what, crate::sys::Errno::EPROTO).into()),
+            Loaded::Record(record) => {
+                let seen = observe(kernel, &home, &record, self.runtime.own().boot)?;
+                Ok(Held { record: *record, facts: seen.facts, init: seen.init })
+            }
+        }
+    }
+
+    /// Carries a request out under the lock; returns what hooks had to complain of.
+    fn change(&self, request: Request, task: Task<'r>) -> Result<Vec<String>, Error> {
+        let lock = self.home().lock(self.runtime.kernel())?;
+        let held = self.held(request)?;
+        let steps = decide(Some(&held.record), &held.facts, request)?;
+        let mut operation = self.operation(held, task);
+        operation.lock = lock;
+        operation.drive(steps)?;
+        Ok(operation.warnings)
+    }
+
+    fn operation<'t>(&self, held: Held<'r, K>, task: Task<'t>) -> Operation<'r, 't, K> {
+        let pid = held.record.init.map_or(0, |init| init.pid);
+        let mut operation = Operation::new(self.runtime, self.home(), held.record, task);
+        operation.child = held.init.map(|pidfd| Child { pid, pidfd });
+        operation
+    }
+}
