@@ -377,7 +377,8 @@ fn talk(call: &Call<Live<'_>>, scratch: &Scratch) -> Door {
             (number::PPOLL, [room(fds), fds.len() / 8, time.unwrap_or(0), 0, 8, 0])
         }
         Call::RecvFd { socket, buf } => {
-            let message = scratch.message(room(buf), buf.len(), CONTROL_SPACE);
+            // Space, which is rounded up, would let a second descriptor in, and nobody closes it.
+            let message = scratch.message(room(buf), buf.len(), short(CONTROL_ONE));
             (number::RECVMSG, [fd(socket), message, MSG_CMSG_CLOEXEC, 0, 0, 0])
         }
         Call::SendFd { socket, bytes: b, fd: passed } => {
