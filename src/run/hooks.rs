@@ -2,7 +2,7 @@
 //!
 //! | hook | when | a failure |
 //! |---|---|---|
-//! | `prestart`, `createRuntime` | the namespaces are there, the old root not left yet | undoes the create |
+//! | `prestart`, `createRuntime` | the namespaces are there, the old root too | undoes the create |
 //! | `poststart` | the program runs | stops the container |
 //! | `poststop` | everything but the record is removed | is told, and the rest goes on |
 //!

@@ -74,6 +74,10 @@ calls! {
     /// Takes a connection.
     Accept = "accept4" { fd: F::Fd, flags: u32 }
         fails [EAGAIN, EBADF, ECONNRESET, EINTR, EINVAL, EMFILE, ENFILE, ENOMEM];
+    /// Puts a program at a cgroup v2 directory, beside those that are there.
+    BpfAttach = "bpf" { cgroup: F::Fd, program: F::Fd } fails [EBADF, EINVAL, ENOSYS, EPERM];
+    /// Loads a program that is asked for each access to a device.
+    BpfLoad = "bpf" { program: F::In } fails [E2BIG, EACCES, EINVAL, EMFILE, ENOMEM, ENOSYS, EPERM];
     /// Sets the effective, permitted and inheritable capabilities of the caller.
     Capset = "capset" { effective: u64, permitted: u64, inheritable: u64 } fails [EINVAL, EPERM];
     /// Changes the working directory.
@@ -93,7 +97,8 @@ calls! {
     Connect = "connect" { fd: F::Fd, address: F::In }
         fails [EACCES, EAGAIN, EBADF, ECONNREFUSED, EINTR, ENOENT, ENOTSOCK, EPERM, EPROTO];
     /// Makes `new` a copy of `old`.
-    Dup3 = "dup3" { old: F::Fd, new: F::Fd, flags: u32 } fails [EBADF, EBUSY, EINTR, EINVAL, EMFILE];
+    Dup3 = "dup3" { old: F::Fd, new: F::Fd, flags: u32 }
+        fails [EBADF, EBUSY, EINTR, EINVAL, EMFILE];
     /// Becomes another program.
     Execve = "execve" { path: F::Text, argv: F::List, envp: F::List }
         fails [E2BIG, EACCES, EINVAL, EIO, EISDIR, ELIBBAD, ELOOP, EMFILE, ENAMETOOLONG, ENFILE,
@@ -122,7 +127,8 @@ calls! {
     /// Makes a copy of this process; the copy is answered 0.
     Fork = "clone" { flags: u64 } fails [EAGAIN, ENOMEM, ENOSPC, EPERM];
     /// Reads entries of an open directory, as `linux_dirent64` lays them out.
-    Getdents64 = "getdents64" { fd: F::Fd, buf: F::Out } fails [EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR];
+    Getdents64 = "getdents64" { fd: F::Fd, buf: F::Out }
+        fails [EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR];
     /// Returns the effective user id.
     Geteuid = "geteuid" {} fails [];
     /// Returns the process id.

@@ -93,6 +93,7 @@ pub mod number {
     pub const RENAMEAT2: usize = 316;
     pub const SECCOMP: usize = 317;
     pub const MEMFD_CREATE: usize = 319;
+    pub const BPF: usize = 321;
     pub const EXECVEAT: usize = 322;
     pub const STATX: usize = 332;
     pub const PIDFD_SEND_SIGNAL: usize = 424;
@@ -181,6 +182,11 @@ const PR_SET_SECCOMP_FILTER: usize = 1;
 const P_PIDFD: usize = 3;
 const CAPABILITY_VERSION_3: usize = 0x2008_0522;
 const SIGCHLD: usize = 17;
+const BPF_PROG_LOAD: usize = 5;
+const BPF_PROG_ATTACH: usize = 8;
+const BPF_PROG_TYPE_CGROUP_DEVICE: usize = 15;
+const BPF_CGROUP_DEVICE: usize = 6;
+const BPF_F_ALLOW_MULTI: usize = 2;
 
 /// Returns how the kernel's door takes `call`, or `None` for the two calls that each backend does
 /// in its own way: `Spawn` and `Execve`.
@@ -298,17 +304,6 @@ fn tree(call: &Call<Live<'_>>, scratch: &Scratch) -> Door {
 /// Calls on processes and what they are allowed.
 fn process(call: &Call<Live<'_>>, scratch: &Scratch) -> Door {
     Some(match *call {
-        Call::Capset { effective, permitted, inheritable } => {
-            let [low, high] = [0, 32].map(|shift| {
-                let word = |set: u64| long((set >> shift) & 0xffff_ffff);
-                [word(effective) | word(permitted) << 32, word(inheritable)]
-            });
-            // Two blocks of three 32-bit words follow the header: pack them back to back.
-            let second = low[1] | (high[0] & 0xffff_ffff) << 32;
-            let third = (high[0] >> 32) | high[1] << 32;
-            let base = scratch.put(&[CAPABILITY_VERSION_3, low[0], second, third]);
-            (number::CAPSET, [base, base + 8, 0, 0, 0, 0])
-        }
         Call::ClockGettime { clock, time } => {
             (number::CLOCK_GETTIME, [short(clock), room(time), 0, 0, 0, 0])
         }
@@ -333,6 +328,34 @@ fn process(call: &Call<Live<'_>>, scratch: &Scratch) -> Door {
         Call::Seccomp { flags, filter } => {
             let program = scratch.put(&[filter.len() / 8, bytes(filter)]);
             (number::SECCOMP, [PR_SET_SECCOMP_FILTER, short(flags), program, 0, 0, 0])
+        }
+        _ => return powers(call, scratch),
+    })
+}
+
+/// Calls on who a process is and what it may do.
+fn powers(call: &Call<Live<'_>>, scratch: &Scratch) -> Door {
+    Some(match *call {
+        Call::Capset { effective, permitted, inheritable } => {
+            let [low, high] = [0, 32].map(|shift| {
+                let word = |set: u64| long((set >> shift) & 0xffff_ffff);
+                [word(effective) | word(permitted) << 32, word(inheritable)]
+            });
+            // Two blocks of three 32-bit words follow the header: pack them back to back.
+            let second = low[1] | (high[0] & 0xffff_ffff) << 32;
+            let third = (high[0] >> 32) | high[1] << 32;
+            let base = scratch.put(&[CAPABILITY_VERSION_3, low[0], second, third]);
+            (number::CAPSET, [base, base + 8, 0, 0, 0, 0])
+        }
+        Call::BpfAttach { cgroup, program } => {
+            let fds = fd(cgroup) & 0xffff_ffff | fd(program) << 32;
+            let attr = scratch.put(&[fds, BPF_CGROUP_DEVICE | BPF_F_ALLOW_MULTI << 32]);
+            (number::BPF, [BPF_PROG_ATTACH, attr, 16, 0, 0, 0])
+        }
+        Call::BpfLoad { program } => {
+            let first = BPF_PROG_TYPE_CGROUP_DEVICE | (program.len() / 8) << 32;
+            let attr = scratch.put(&[first, bytes(program), text(c"GPL"), 0, 0, 0]);
+            (number::BPF, [BPF_PROG_LOAD, attr, 48, 0, 0, 0])
         }
         Call::Setdomainname { name } => {
             (number::SETDOMAINNAME, [bytes(name), name.len(), 0, 0, 0, 0])

@@ -9,6 +9,7 @@
 //! **Invariant:** no pid is ever written into `cgroup.procs`: a child is born in its cgroup (v2),
 //! or joins by itself through `tasks` (v1).
 
+mod bpf;
 mod devices;
 mod limits;
 mod members;
@@ -18,7 +19,7 @@ use std::ffi::CString;
 use crate::plan::{Hierarchy, Host, Version};
 use crate::spec::{Cgroup, Resources};
 use crate::state::{CgroupDir, Freezer, Occupancy};
-use crate::sys::{CWD, Errno, Fd, Kernel, Kind, Syscalls, flags};
+use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
 
 use super::error::{Doing, Failure, regardless};
 use super::identity::read_file;
@@ -154,7 +155,21 @@ pub(super) fn limit<K: Kernel>(
     if dir.version == 1 && controls("devices") {
         devices::write_rules(kernel, &dir.path, resources)?;
     }
+    if dir.version == 2 && !host.user_namespace {
+        attach(kernel, dir, resources)?;
+    }
     Ok(())
+}
+
+/// Puts the program of the device rules at a v2 directory.
+fn attach<K: Kernel>(kernel: &K, dir: &CgroupDir, resources: &Resources) -> Result<(), Failure> {
+    let what = || format!("set the device rules of cgroup {}", dir.path);
+    let path = K::name(dir.path.as_str()).doing(what)?;
+    let cgroup = kernel.open(CWD, &path, flags::O_RDONLY | flags::O_DIRECTORY).doing(what)?;
+    let code = bpf::program(&devices::rules(resources));
+    let program = kernel.give(Call::BpfLoad { program: &code }).doing(what)?;
+    let (cgroup, program) = (cgroup.raw(), program.raw());
+    kernel.call(Call::BpfAttach { cgroup, program }).map(drop).doing(what)
 }
 
 fn write_setting<K: Kernel>(kernel: &K, dir: &str, setting: &Setting) -> Result<(), Failure> {
