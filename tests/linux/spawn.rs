@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use cofferdam::backend::linux::Linux;
 use cofferdam::sys::{Call, Errno, Handle, Kernel, Program, Room, Syscalls, flags};
@@ -202,6 +204,32 @@ fn a_child_of_a_new_user_namespace_waits_for_its_maps_and_is_its_root() {
     ] {
         assert_eq!(born.status(set), value, "{set}");
     }
+    born.say();
+    assert_eq!(born.end(), End::Exited(0));
+}
+
+/// Runs itself again as somebody else.
+#[test]
+fn a_maker_without_rights_has_a_child_with_rights_of_its_own() {
+    const NOBODY: u32 = 1000;
+    let this = "spawn::a_maker_without_rights_has_a_child_with_rights_of_its_own";
+    if Linux.call(Call::Geteuid {}) != Ok(NOBODY.into()) {
+        let mut again = Command::new("/proc/self/exe");
+        again.args(["--exact", this, "--nocapture"]).uid(NOBODY).gid(NOBODY).current_dir("/");
+        let output = again.output().expect("a process");
+        assert!(output.status.success(), "{output:?}");
+        return;
+    }
+    let program = program(pause);
+    let namespaces = flags::CLONE_NEWUSER | flags::CLONE_NEWNS | flags::CLONE_NEWPID;
+    let born = Born::of(&program, How { namespaces, mapped: true, ..How::default() });
+    for (file, map) in [("setgroups", "deny"), ("uid_map", "0 1000 1"), ("gid_map", "0 1000 1")] {
+        fs::write(format!("/proc/{}/{file}", born.pid), map).expect("a map");
+    }
+    born.say();
+    assert_eq!(born.hear(), b"?");
+    assert_eq!(born.status("Uid"), "1000\t1000\t1000\t1000");
+    assert_eq!(born.status("CapEff"), FULL);
     born.say();
     assert_eq!(born.end(), End::Exited(0));
 }
