@@ -11,8 +11,11 @@ mod programs;
 mod spawn;
 
 use std::cell::Cell;
+use std::env;
 use std::ffi::CString;
 use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use cofferdam::backend::linux::Linux;
 use cofferdam::sys::{
@@ -45,18 +48,21 @@ enum End {
 
 impl Born {
     fn try_of(program: &Program, how: How<'_>) -> Result<Self, Errno> {
-        assert_eq!(Linux.call(Call::Geteuid {}), Ok(0), "the tests of the Linux backend need root");
         let [socket, theirs] = Linux.socketpair()?;
         let given: Vec<RawFd> =
             [theirs.raw()].into_iter().chain(how.more.iter().copied()).collect();
-        let (pid, fd) = Linux.spawn(Child {
+        let born = Linux.spawn(Child {
             namespaces: how.namespaces,
             cgroup: how.cgroup,
             tasks: how.tasks,
             given: &given,
             mapped: how.mapped,
             code: program.code(),
-        })?;
+        });
+        let (pid, fd) = match born {
+            Err(Errno::EPERM) => panic!("not permitted: the tests of the Linux backend need root"),
+            born => born?,
+        };
         Ok(Self { pid, fd, socket })
     }
 
@@ -147,6 +153,29 @@ fn output(argv: &[&str], how: How<'_>) -> (End, String) {
     drop(write);
     let output = Linux.read_all(read.raw()).expect("output");
     (born.end(), String::from_utf8(output).expect("text"))
+}
+
+/// Where a test runs that needs a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alone {
+    /// In this process, which runs nothing else.
+    Here,
+    /// In another, which has ended well.
+    Elsewhere,
+}
+
+/// Runs the test of that name in a process of its own, with a user's rights.
+fn alone(test: &str, user: u32) -> Alone {
+    const MARK: &str = "COFFERDAM_ALONE";
+    if env::var_os(MARK).is_some() {
+        return Alone::Here;
+    }
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["--exact", test, "--nocapture"]).env(MARK, "").current_dir("/");
+    let output = command.uid(user).gid(user).output().expect("a process");
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "no test is {test}");
+    Alone::Elsewhere
 }
 
 fn name(text: impl AsRef<str>) -> CString {

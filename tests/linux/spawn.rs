@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use cofferdam::backend::linux::Linux;
 use cofferdam::sys::{Call, Errno, Handle, Kernel, Program, Room, Syscalls, flags};
 
-use super::{Born, End, How, SOCKET, exec, output, pause, program, program_given};
+use super::{Alone, Born, End, How, SOCKET, alone, exec, output, pause, program, program_given};
 
 const FULL: &str = "000001ffffffffff";
 
@@ -207,6 +207,24 @@ fn a_child_of_a_new_user_namespace_waits_for_its_maps_and_is_its_root() {
 }
 
 #[test]
+fn a_maker_without_rights_has_a_child_with_rights_of_its_own() {
+    let this = "spawn::a_maker_without_rights_has_a_child_with_rights_of_its_own";
+    let Alone::Here = alone(this, 1000) else { return };
+    let program = program(pause);
+    let namespaces = flags::CLONE_NEWUSER | flags::CLONE_NEWNS | flags::CLONE_NEWPID;
+    let born = Born::of(&program, How { namespaces, mapped: true, ..How::default() });
+    for (file, map) in [("setgroups", "deny"), ("uid_map", "0 1000 1"), ("gid_map", "0 1000 1")] {
+        fs::write(format!("/proc/{}/{file}", born.pid), map).expect("a map");
+    }
+    born.say();
+    assert_eq!(born.hear(), b"?");
+    assert_eq!(born.status("Uid"), "1000\t1000\t1000\t1000");
+    assert_eq!(born.status("CapEff"), FULL);
+    born.say();
+    assert_eq!(born.end(), End::Exited(0));
+}
+
+#[test]
 fn the_maker_of_a_user_namespace_stays_as_dumpable_as_it_was() {
     const PR_GET_DUMPABLE: u32 = 3;
     let namespaces = flags::CLONE_NEWUSER;
@@ -245,18 +263,82 @@ fn an_unborn_child_dies_with_its_makers_interest() {
     assert_eq!(born.end(), End::Exited(1));
 }
 
+/// What this process has open, mapped and unreaped.
+fn holdings() -> (usize, usize, String) {
+    let open = fs::read_dir("/proc/self/fd").expect("a listing").count();
+    let maps = fs::read_to_string("/proc/self/maps").expect("maps").lines().count();
+    let children = fs::read_to_string("/proc/thread-self/children").expect("children");
+    (open, maps, children)
+}
+
 #[test]
-fn a_birth_that_fails_leaves_no_child_and_no_descriptor() {
-    let before = fs::read_dir("/proc/self/task").expect("tasks").count();
+fn a_birth_that_fails_leaves_nothing() {
+    let Alone::Here = alone("spawn::a_birth_that_fails_leaves_nothing", 0) else { return };
     let null = fs::File::open("/dev/null").expect("a device");
-    let tasks = [null.as_raw_fd()];
-    let how = How { tasks: &tasks, ..How::default() };
-    assert_eq!(Born::try_of(&waiting(), how).map(drop), Err(Errno::EBADF), "open to read only");
-    let how = How { more: &[99_999], ..How::default() };
-    assert_eq!(Born::try_of(&waiting(), how).map(drop), Err(Errno::EBADF), "a stranger is given");
-    let how = How { cgroup: Some(null.as_raw_fd()), ..How::default() };
-    assert_eq!(Born::try_of(&waiting(), how).map(drop), Err(Errno::EBADF), "no cgroup");
-    assert!(before > 0);
+    let fd = null.as_raw_fd();
+    drop(Born::of(&waiting(), How::default()));
+    let before = holdings();
+    for _ in 0..20 {
+        let how = How { tasks: &[fd], ..How::default() };
+        assert_eq!(Born::try_of(&waiting(), how).map(drop), Err(Errno::EBADF), "to read only");
+        let how = How { more: &[99_999], ..How::default() };
+        assert_eq!(Born::try_of(&waiting(), how).map(drop), Err(Errno::EBADF), "not open");
+        let how = How { cgroup: Some(fd), ..How::default() };
+        assert_eq!(Born::try_of(&waiting(), how).map(drop), Err(Errno::EBADF), "no cgroup");
+    }
+    assert_eq!(holdings(), before);
+}
+
+#[test]
+fn a_host_that_closes_all_descriptors_loses_the_stub_only_once() {
+    let this = "spawn::a_host_that_closes_all_descriptors_loses_the_stub_only_once";
+    let Alone::Here = alone(this, 0) else { return };
+    assert_eq!(output(&["/bin/true"], How::default()).0, End::Exited(0));
+    assert_eq!(Linux.call(Call::CloseRange { first: 3, last: u32::MAX, flags: 0 }), Ok(0));
+    let _others: Vec<_> = (0..8).map(|_| fs::File::open("/bin/false").expect("a file")).collect();
+    assert_eq!(output(&["/bin/true"], How::default()).0, End::Exited(0));
+}
+
+/// Makes this thread and its children see a kernel before 5.9: without close_range(2) and, like all
+/// before 6.3, without flags and seals for executing files in memory.
+fn grow_old() {
+    const LOAD: u16 = 0x20;
+    const EQUAL: u16 = 0x15;
+    const ANY: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    let filter: [(u16, u8, u8, u32); 11] = [
+        (LOAD, 0, 0, 0),
+        (EQUAL, 7, 0, 436),
+        (EQUAL, 0, 2, 319),
+        (LOAD, 0, 0, 24),
+        (ANY, 3, 5, 0x18),
+        (EQUAL, 0, 4, 72),
+        (LOAD, 0, 0, 32),
+        (ANY, 0, 2, 0x20),
+        (RETURN, 0, 0, 0x5_0000 | 22),
+        (RETURN, 0, 0, 0x5_0000 | 38),
+        (RETURN, 0, 0, 0x7fff_0000),
+    ];
+    let mut bytes = Vec::new();
+    for (code, yes, no, word) in filter {
+        bytes.extend_from_slice(&code.to_le_bytes());
+        bytes.extend_from_slice(&[yes, no]);
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    assert_eq!(Linux.call(Call::Seccomp { flags: 0, filter: &bytes }), Ok(0));
+}
+
+#[test]
+fn children_are_born_on_older_kernels() {
+    let Alone::Here = alone("spawn::children_are_born_on_older_kernels", 0) else { return };
+    grow_old();
+    let call = Call::CloseRange { first: 900, last: 900, flags: 0 };
+    assert_eq!(Linux.call(call), Err(Errno::ENOSYS));
+    let file = fs::File::open("/proc/self/exe").expect("an open file");
+    let (fd, command, argument) = (file.as_raw_fd(), flags::F_DUPFD, 512);
+    assert_eq!(Linux.call(Call::Fcntl { fd, command, argument }), Ok(512));
+    let listing = output(&["/bin/ls", "/proc/self/fd"], How::default());
+    assert_eq!(listing, (End::Exited(0), "0\n1\n2\n3\n".into()));
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! **Invariant:** every `unsafe` of the crate is here and in the stub.
 //!
 //! **Invariant:** nothing here changes the caller's process: no thread, no handler, no `errno`,
-//! and no descriptor that stays open but the stub's.
+//! and no descriptor that stays open but the sealed stub's.
 
 mod born;
 pub mod host;

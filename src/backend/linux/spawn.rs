@@ -42,7 +42,7 @@ struct CloneArgs {
 /// Makes the child and returns its pid.
 pub(super) fn spawn(child: Child<'_>, pidfd: &[Cell<u8>]) -> Result<u64, Errno> {
     let room: &[Cell<u8>; 4] = pidfd.try_into().map_err(|_| Errno::EINVAL)?;
-    let stub = stub::descriptor()?;
+    let stub = stub::stub()?;
     let image = image::write_image(&child)?;
     let argument = CString::new(format!("{}:{}", image.fd.raw(), image.size));
     let argument = argument.map_err(|_| Errno::EINVAL)?;
@@ -51,7 +51,7 @@ pub(super) fn spawn(child: Child<'_>, pidfd: &[Cell<u8>]) -> Result<u64, Errno> 
         tasks: child.tasks,
         given: child.given,
         image: image.fd.raw(),
-        stub,
+        stub: stub.raw(),
         argv: &argv,
         ambient: child.mapped,
         errno: AtomicU16::new(0),

@@ -1,7 +1,8 @@
 //! The stub, kept open as long as the process lives.
 //!
-//! **Invariant:** what is executed is what this module wrote: a file that is sealed or, where
-//! `vm.memfd_noexec` forbids that, has no name.
+//! **Invariant:** what is executed is what this module wrote: a sealed file or, where
+//! `vm.memfd_noexec` forbids that, one without a name that serves a single child. For a container
+//! that holds on to the stub it was born from can write to what is not sealed.
 
 use core::ffi::CStr;
 use std::ffi::CString;
@@ -15,7 +16,26 @@ use crate::sys::{CWD, Call, Errno, Fd, RawFd, Syscalls, flags};
 /// The program that `src/stub.rs` is compiled to.
 static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub"));
 
-/// An open stub, with what tells whether the descriptor is still the stub's.
+/// A stub to execute.
+#[derive(Debug)]
+pub(super) enum Stub {
+    /// It serves every child.
+    Kept(RawFd),
+    /// It serves one child.
+    Single(Fd<'static, Linux>),
+}
+
+impl Stub {
+    /// Returns its descriptor.
+    pub(super) const fn raw(&self) -> RawFd {
+        match self {
+            Self::Kept(fd) => *fd,
+            Self::Single(fd) => fd.raw(),
+        }
+    }
+}
+
+/// A sealed stub, with what tells whether the descriptor is still the stub's.
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     fd: RawFd,
@@ -29,18 +49,24 @@ static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
 const PLACES: [&CStr; 4] = [c"/run", c"/dev/shm", c"/tmp", c"/var/tmp"];
 const O_TMPFILE: u64 = 0o20_000_000 | flags::O_DIRECTORY;
 
-/// Returns the stub's descriptor, which the process keeps.
-pub(super) fn descriptor() -> Result<RawFd, Errno> {
+/// Returns a stub, the one that the process keeps if it may.
+pub(super) fn stub() -> Result<Stub, Errno> {
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     // A host that daemonizes closes what it does not know, and opens something else there.
     if let Some(stub) = *kept
         && stub.is_there()
     {
-        return Ok(stub.fd);
+        return Ok(Stub::Kept(stub.fd));
     }
-    let stub = Kept::of(open()?)?;
-    *kept = Some(stub);
-    Ok(stub.fd)
+    match sealed() {
+        Ok(fd) => {
+            let stub = kept.insert(Kept::of(fd)?);
+            Ok(Stub::Kept(stub.fd))
+        }
+        // EACCES: `vm.memfd_noexec` is 2; sysctl documentation, admin-guide/sysctl/vm.
+        Err(Errno::EACCES) => unnamed().map(Stub::Single),
+        Err(errno) => Err(errno),
+    }
 }
 
 impl Kept {
@@ -55,12 +81,8 @@ impl Kept {
     }
 }
 
-fn open() -> Result<Fd<'static, Linux>, Errno> {
-    let fd = match create(c"cofferdam-stub", Purpose::Execute) {
-        // EACCES: `vm.memfd_noexec` is 2; sysctl documentation, admin-guide/sysctl/vm.
-        Err(Errno::EACCES) => return unnamed(),
-        answer => answer?,
-    };
+fn sealed() -> Result<Fd<'static, Linux>, Errno> {
+    let fd = create(c"cofferdam-stub", Purpose::Execute)?;
     write(fd.raw(), STUB)?;
     seal(fd.raw())?;
     Ok(fd)

@@ -1,0 +1,103 @@
+//! A birth costs the same from a large, busy process as from a small one, and never hangs.
+//!
+//! A test binary of its own: what it measures is this process.
+
+#![cfg(all(feature = "linux", target_os = "linux"))]
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cofferdam::backend::linux::Linux;
+use cofferdam::sys::{Builder, Call, Child, Handle, Kernel, Program, Syscalls, flags};
+
+const GIBIBYTE: usize = 1 << 30;
+const PAGE: usize = 4096;
+const SPAWNS: usize = 2000;
+const PATIENCE: Duration = Duration::from_secs(55);
+
+/// Makes a child and sees it end; returns how long both took.
+fn birth(program: &Program) -> Duration {
+    let [socket, theirs] = Linux.socketpair().expect("sockets");
+    let before = Instant::now();
+    let given = [theirs.raw()];
+    let (namespaces, cgroup, tasks, mapped) = (0, None, &[][..], false);
+    let child = Child { namespaces, cgroup, tasks, given: &given, mapped, code: program.code() };
+    let (_, pidfd) = Linux.spawn(child).expect("a child");
+    drop(theirs);
+    assert_eq!(Linux.read(socket.raw(), &mut [0; 8]), Ok(&b"born"[..]));
+    let info = [const { Cell::new(0) }; 128];
+    let wait = Call::Waitid { fd: pidfd.raw(), info: &info[..], options: flags::WEXITED };
+    assert_eq!(Linux.call(wait), Ok(0));
+    assert_eq!(info[24].get(), 0, "the exit status");
+    before.elapsed()
+}
+
+fn median(program: &Program, count: usize) -> Duration {
+    let mut times: Vec<_> = (0..count).map(|_| birth(program)).collect();
+    times.sort();
+    times[count / 2]
+}
+
+/// Allocates, opens files and reads the environment until told to stop.
+fn bustle(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        for size in [10, 1000, 100_000, 1_000_000] {
+            black_box(vec![1u8; size]);
+        }
+        black_box(std::fs::read("/proc/self/stat").expect("a file"));
+        black_box(std::env::vars_os().count());
+    }
+}
+
+/// Runs `work` while three threads are busy.
+fn in_bustle<T>(work: impl FnOnce() -> T) -> T {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| bustle(&stop));
+        }
+        let result = work();
+        stop.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+/// Ends the whole test when it takes too long: a birth that hangs cannot be waited for.
+fn watch(done: &AtomicBool) {
+    let start = Instant::now();
+    while !done.load(Ordering::Relaxed) {
+        if PATIENCE < start.elapsed() {
+            eprintln!("a birth hangs");
+            std::process::abort();
+        }
+        thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_birth_costs_the_same_with_a_gibibyte_of_heap_and_busy_threads() {
+    assert_eq!(Linux.call(Call::Geteuid {}), Ok(0), "the tests of the Linux backend need root");
+    let done = AtomicBool::new(false);
+    let mut builder = Builder::new(1);
+    let bytes = builder.block(b"born");
+    builder.call(Call::Write { fd: Handle::slot(0), bytes });
+    let program = builder.finish();
+    thread::scope(|scope| {
+        let watcher = scope.spawn(|| watch(&done));
+        let small = median(&program, 500);
+        let small_busy = in_bustle(|| median(&program, 500));
+        let mut heap = vec![0u8; GIBIBYTE];
+        heap.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+        let large = median(&program, 500);
+        let large_busy = in_bustle(|| median(&program, SPAWNS));
+        black_box(&heap);
+        done.store(true, Ordering::Relaxed);
+        watcher.thread().unpark();
+        println!("small {small:?}, busy {small_busy:?}; large {large:?}, busy {large_busy:?}");
+        assert!(large < small * 3, "quiet: {large:?} against {small:?}");
+        assert!(large_busy < small_busy * 3, "busy: {large_busy:?} against {small_busy:?}");
+    });
+}
