@@ -19,6 +19,7 @@ mod mounts;
 mod node;
 mod process;
 mod seccomp;
+mod usual;
 pub mod words;
 
 use std::collections::BTreeMap;
