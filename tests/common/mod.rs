@@ -1,5 +1,6 @@
 //! What tests of real containers share: a root file system, and a look at this process.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 #![expect(dead_code, reason = "no test binary uses all of it")]
 
 use std::collections::BTreeMap;
