@@ -23,7 +23,7 @@ mod sys;
 
 use core::arch::naked_asm;
 use core::cell::Cell;
-use core::ffi::CStr;
+use core::ffi::{CStr, c_char};
 use core::panic::PanicInfo;
 use core::slice;
 
@@ -39,20 +39,26 @@ const FIRST: u32 = 3;
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
-    naked_asm!("xor ebp, ebp", "mov rdi, rsp", "and rsp, -16", "call {}", "ud2", sym start)
+    // The kernel leaves argc, then the pointers of argv, on the top of an aligned stack.
+    naked_asm!(
+        "xor ebp, ebp",
+        "mov rdi, [rsp]",
+        "mov rsi, [rsp + 24]",
+        "call {start}",
+        "ud2",
+        start = sym start,
+    )
 }
 
-/// Goes through the stub's whole life; `top` is where the kernel left argc and argv.
-extern "C" fn start(top: *const usize) -> ! {
+/// Goes through the stub's whole life; `argument` is the third of `count`.
+extern "C" fn start(count: usize, argument: *const c_char) -> ! {
     unblock();
     name();
-    // SAFETY: the kernel puts argc, then argc pointers to strings, at the top of the stack.
-    let argument = unsafe {
-        if *top < 3 {
-            exit(2);
-        }
-        CStr::from_ptr(*top.add(3) as *const _)
-    };
+    if count != 3 {
+        exit(2);
+    }
+    // SAFETY: the kernel ends each of the arguments in a null byte.
+    let argument = unsafe { CStr::from_ptr(argument) };
     let Some((fd, size)) = numbers(argument.to_bytes()) else { exit(2) };
     let Some(image) = Image::map(fd, size) else { exit(2) };
     close_others(image.given);
@@ -144,18 +150,16 @@ impl Image {
         if !header.sound(size) {
             return None;
         }
-        let ops_at = at.wrapping_add(size_of::<Header>()) as *const Op;
-        // SAFETY: a sound header counts what lies behind it, as the library of this very build
-        // wrote it.
-        let (ops, given, bytes) = unsafe {
-            let given_at = ops_at.add(header.ops as usize) as *const RawFd;
-            let bytes_at = given_at.add(header.given as usize) as *const u8;
-            (
-                slice::from_raw_parts(ops_at, header.ops as usize),
-                slice::from_raw_parts(given_at, header.given as usize),
-                slice::from_raw_parts(bytes_at, header.bytes as usize),
-            )
-        };
+        let [ops, given, bytes] = [header.ops, header.given, header.bytes].map(|n| n as usize);
+        let ops_at = at.wrapping_add(size_of::<Header>());
+        let given_at = ops_at.wrapping_add(ops.wrapping_mul(size_of::<Op>()));
+        let bytes_at = given_at.wrapping_add(given.wrapping_mul(size_of::<RawFd>()));
+        // SAFETY: a sound header counts the operations behind it, as this very build wrote them.
+        let ops = unsafe { slice::from_raw_parts(ops_at as *const Op, ops) };
+        // SAFETY: a sound header counts the descriptors behind the operations.
+        let given = unsafe { slice::from_raw_parts(given_at as *const RawFd, given) };
+        // SAFETY: a sound header counts the bytes behind the descriptors.
+        let bytes = unsafe { slice::from_raw_parts(bytes_at as *const u8, bytes) };
         let code = Code { ops, bytes, given: u8::try_from(header.slots).unwrap_or(u8::MAX) };
         Some(Self { code, given, mapped: header.mapped != 0 })
     }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! **Invariant:** both sides are compiled from this file by one compiler, so an operation has one
-//! layout; [`Header::new`] and [`Header::sound`] say all there is to agree on.
+//! layout; the header's `new` and `sound` say all there is to agree on.
 
 use crate::sys::Op;
 
@@ -43,7 +43,7 @@ impl Header {
     pub(crate) fn sound(&self, size: usize) -> bool {
         self.magic == MAGIC
             && self.op_size == OP_SIZE
-            && self.given % 2 == 0
+            && self.given.is_multiple_of(2)
             && self.size() == Some(size)
     }
 

@@ -43,10 +43,12 @@ unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
 unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len: usize) -> i32 {
     let mut i = 0;
     while i < len {
-        // SAFETY: `i` is inside of the caller's two runs.
-        let (a, b) = unsafe { (a.wrapping_add(i).read_volatile(), b.wrapping_add(i).read_volatile()) };
-        if a != b {
-            return i32::from(a) - i32::from(b);
+        // SAFETY: `i` is inside of the caller's first run.
+        let ours = unsafe { a.wrapping_add(i).read_volatile() };
+        // SAFETY: `i` is inside of the caller's second run.
+        let theirs = unsafe { b.wrapping_add(i).read_volatile() };
+        if ours != theirs {
+            return i32::from(ours) - i32::from(theirs);
         }
         i = i.wrapping_add(1);
     }

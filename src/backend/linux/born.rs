@@ -66,7 +66,7 @@ impl Birth<'_> {
         let [path, argv] = [c"".as_ptr().addr(), self.argv.as_ptr().addr()];
         let no_envp = [0usize];
         let envp = (&raw const no_envp).addr();
-        // SAFETY: the lists end in null and their strings in NUL, and all are the suspended maker's.
+        // SAFETY: lists end in null and strings in NUL, and all are the suspended maker's.
         match unsafe { door(number::EXECVEAT, [stub, path, argv, envp, AT_EMPTY_PATH, 0]) } {
             Ok(_) => Errno::EFAULT,
             Err(errno) => errno,

@@ -7,7 +7,9 @@
 //! ```
 //!
 //! **Invariant:** the child shares the caller's memory only while the calling thread is suspended
-//! (`CLONE_VFORK`), so all that it reads stays where it is.
+//! (`CLONE_VFORK`), so all that it reads stays where it is. A child that is born into a frozen
+//! cgroup suspends its maker until the cgroup thaws: whoever asks for that holds the lock under
+//! which nobody freezes.
 
 #![expect(unsafe_code, reason = "a child on a stack of its own")]
 
