@@ -32,7 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Where `unsafe` may stand, and how often the word does. Raising a number is a review event.
-const UNSAFE: &[(&str, usize)] = &[("src/backend/linux", 0), ("src/stub", 0)];
+const UNSAFE: &[(&str, usize)] = &[("src/backend/linux", 12), ("src/stub", 33)];
 
 /// Modules whose header must state their invariants.
 const STATED: &[&str] = &[
@@ -79,7 +79,11 @@ const BANNED_EVERYWHERE: &[(&str, &str)] = &[
 ];
 
 /// Files that may discard a result by name: file, how often, reason.
-const DISCARDS: &[(&str, usize, &str)] = &[];
+const DISCARDS: &[(&str, usize, &str)] = &[
+    ("src/backend/linux/born.rs", 1, "what fails there is told by the call after it"),
+    ("src/stub.rs", 7, "the stub has nobody to tell, or tells by the call after it"),
+    ("src/sys/fd.rs", 1, "close(2): the descriptor is gone whatever the answer"),
+];
 
 /// Words of unfinished work, in two halves each so that this file may name them.
 const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];

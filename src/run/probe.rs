@@ -173,7 +173,7 @@ mod tests {
         let mounts = "\
             31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n\
             32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
-            33 31 0:30 /x /sys/fs/cgroup/my\\040systemd rw shared:1 - cgroup cgroup rw,name=systemd\n\
+            33 31 0:30 /x /sys/fs/cgroup/my\\040systemd rw s:1 - cgroup cgroup rw,name=systemd\n\
             41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
         let found: Vec<_> =
             parse(own, mounts).into_iter().map(|h| (h.mount, h.own, h.version)).collect();

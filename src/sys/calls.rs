@@ -3,7 +3,7 @@
 //! | a new call is | and is demanded by |
 //! |---|---|
 //! | one row here | |
-//! | one arm of `lower` (the real kernel) | the compiler |
+//! | one arm of `lower` (the real kernel) | a test of the Linux backend |
 //! | one arm of the fake | the compiler |
 //! | one law | tidy |
 //!

@@ -1,4 +1,6 @@
-//! The Linux backend on the kernel that runs the tests. Needs root, and a machine to spare: run it
+//! The Linux backend on the kernel that runs the tests.
+//!
+//! Needs root, and a machine to spare: run it
 //! in a virtual one.
 
 #![cfg(all(feature = "linux", target_os = "linux"))]
