@@ -118,5 +118,5 @@ pub(super) fn remove_record<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
     if op.lock.is_none() {
         return Ok(());
     }
-    op.home.remove(op.kernel, op.runtime.own())
+    op.home.remove(op.kernel)
 }

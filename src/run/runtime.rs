@@ -292,11 +292,11 @@ impl<'r, K: Kernel> Container<'r, K> {
         match home.load(self.runtime.kernel())? {
             // Only a power cut leaves a home without a record, and nothing else of the container.
             Loaded::Damaged(_) => {
-                home.remove(self.runtime.kernel(), self.runtime.own())?;
+                home.remove(self.runtime.kernel())?;
                 return Ok(Vec::new());
             }
             Loaded::Absent => {
-                home.sweep(self.runtime.kernel(), self.runtime.own())?;
+                home.sweep(self.runtime.kernel())?;
                 return Ok(Vec::new());
             }
             Loaded::Record(_) => (),
