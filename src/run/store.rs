@@ -148,10 +148,7 @@ impl Home {
             let moved = made.and_then(|made| {
                 match kernel.call(rename(&new, &name, flags::RENAME_NOREPLACE)) {
                     Ok(_) => Ok(Some(made)),
-                    Err(Errno::EEXIST) => {
-                        regardless(empty(kernel, &made.lock));
-                        Ok(None)
-                    }
+                    Err(Errno::EEXIST) => Ok(None),
                     Err(errno) => Err(Failure::new(format!("move {} in", show(&name)), errno)),
                 }
             });
