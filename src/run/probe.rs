@@ -4,16 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Hierarchy, Host, Version};
-use crate::sys::{CWD, Call, Kernel, Syscalls, flags};
+use crate::plan::{Feature, Hierarchy, Host, Version};
+use crate::sys::{CWD, Call, Errno, Kernel, Syscalls, flags};
 
 use super::error::{Doing, Failure};
 use super::identity::read_file;
 
 /// Asks the kernel what it is and has.
-///
-/// Features that a kernel may lack are not asked for: each program tries them and has its
-/// fallback behind a visible skip.
 ///
 /// # Errors
 ///
@@ -33,8 +30,21 @@ pub(super) fn host<K: Kernel>(kernel: &K) -> Result<Host, Failure> {
         hierarchies: hierarchies(kernel)?,
         user: user.unwrap_or(0),
         user_namespace: false,
-        missing: BTreeSet::new(),
+        missing: missing(kernel),
     })
+}
+
+/// What a kernel from Linux 5.10 on may lack.
+///
+/// Asked about no mount at all, mount_setattr(2) says whether it is there (5.12); whoever has it
+/// also has `CLOSE_RANGE_CLOEXEC` (5.11).
+fn missing<K: Kernel>(kernel: &K) -> BTreeSet<Feature> {
+    let nothing =
+        Call::MountSetattr { dir: -1, path: c"", flags: 0, set: 0, clear: 0, propagation: 0 };
+    match kernel.call(nothing) {
+        Err(Errno::ENOSYS) => BTreeSet::from([Feature::CloseRange, Feature::MountSetattr]),
+        Ok(_) | Err(_) => BTreeSet::new(),
+    }
 }
 
 /// Finds the cgroup hierarchies, and where in each the caller is.
