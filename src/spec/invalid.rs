@@ -106,9 +106,6 @@ pub enum Conflict {
     /// A host name in the host's UTS namespace.
     #[error("needs a uts namespace")]
     Hostname,
-    /// Id maps, while the user namespace joined has its own.
-    #[error("the user namespace joined by path has id maps of its own")]
-    MapsOfJoinedUser,
     /// Id maps without a user namespace.
     #[error("needs a user namespace")]
     MapsWithoutUser,
@@ -125,7 +122,7 @@ pub enum Conflict {
     #[error("needs a mount namespace")]
     ReadonlyPaths,
     /// A kernel parameter whose namespace is the host's.
-    #[error("needs a {owner} namespace")]
+    #[error("needs its own {owner} namespace")]
     StraySysctl {
         /// Its name as the document has it.
         name: String,
@@ -162,6 +159,9 @@ pub enum Oddity {
     /// A capability that this runtime does not know.
     #[error("unknown capability {0:?} is ignored")]
     Capability(String),
+    /// Id maps, while the user namespace is joined and has its own.
+    #[error("ignored, since the user namespace joined by path has its own")]
+    IdMaps,
     /// A property that has had no effect for years.
     #[error("obsolete, ignored")]
     Obsolete,

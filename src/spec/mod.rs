@@ -60,9 +60,9 @@ pub struct Spec {
     pub mounts: Vec<Mount>,
     /// The namespaces made or joined, each kind at most once.
     pub namespaces: Vec<Namespace>,
-    /// User ids of a new user namespace.
+    /// User ids of a new user namespace. One that is joined has its own.
     pub uid_maps: Vec<IdMap>,
-    /// Group ids of a new user namespace.
+    /// Group ids of a new user namespace. One that is joined has its own.
     pub gid_maps: Vec<IdMap>,
     /// Device nodes beside the usual ones.
     pub devices: Vec<Device>,
@@ -123,8 +123,6 @@ impl Spec {
             Some(Conflict::ReadonlyPaths)
         } else if maps && lacks(User) {
             Some(Conflict::MapsWithoutUser)
-        } else if maps && !self.makes(User) {
-            Some(Conflict::MapsOfJoinedUser)
         } else if self.makes(User) && self.uid_maps.is_empty() {
             Some(Conflict::NoUidMaps)
         } else if self.makes(User) && self.gid_maps.is_empty() {

@@ -4,8 +4,8 @@ use super::node::{Fault, Node, Notes};
 use super::process::ID_MAX;
 use super::{cgroup, seccomp, strings, words};
 use crate::spec::{
-    Device, DeviceKind, IdMap, Namespace, Oddity, Propagation, Reason, Spec, Sysctl, TimeOffset,
-    TimeOffsets,
+    Device, DeviceKind, IdMap, Namespace, NamespaceKind, Oddity, Propagation, Reason, Spec, Sysctl,
+    TimeOffset, TimeOffsets,
 };
 
 /// The file type within a mode, which some programs leave in it.
@@ -21,11 +21,11 @@ pub(super) fn linux<'d>(
     node: &'d Node<'d>,
     spec: &mut Spec,
 ) -> Result<(), Fault<'d>> {
+    let mut maps = Vec::new();
     for (key, value) in node.fields()? {
         match key {
+            "uidMappings" | "gidMappings" => maps.push((key, value)),
             "namespaces" => spec.namespaces = namespaces(notes, value)?,
-            "uidMappings" => spec.uid_maps = value.list(|item| id_map(notes, item))?,
-            "gidMappings" => spec.gid_maps = value.list(|item| id_map(notes, item))?,
             "devices" => spec.devices = value.list(|item| device(notes, item))?,
             "cgroupsPath" => spec.cgroup.path = value.some_text()?,
             "resources" => spec.cgroup.resources = cgroup::resources(notes, value)?,
@@ -39,6 +39,18 @@ pub(super) fn linux<'d>(
             "intelRdt" | "memoryPolicy" | "mountLabel" => value.unsupported()?,
             "netDevices" => value.unsupported_map()?,
             _ => notes.add(value, Oddity::Unknown),
+        }
+    }
+    let joined = spec.namespace(NamespaceKind::User).is_some_and(|user| user.path.is_some());
+    for (key, value) in maps {
+        let read = value.list(|item| id_map(notes, item))?;
+        if joined && !read.is_empty() {
+            // Engines write them all the same, since runc once asked for them.
+            notes.add(value, Oddity::IdMaps);
+        } else if key == "uidMappings" {
+            spec.uid_maps = read;
+        } else {
+            spec.gid_maps = read;
         }
     }
     Ok(())

@@ -164,10 +164,8 @@ fn place(conflict: &Conflict, spec: &Spec) -> String {
             node::step(&mut pointer, name);
             return pointer;
         }
-        Conflict::MapsOfJoinedUser | Conflict::MapsWithoutUser if spec.uid_maps.is_empty() => {
-            "/linux/gidMappings"
-        }
-        Conflict::MapsOfJoinedUser | Conflict::MapsWithoutUser => "/linux/uidMappings",
+        Conflict::MapsWithoutUser if spec.uid_maps.is_empty() => "/linux/gidMappings",
+        Conflict::MapsWithoutUser => "/linux/uidMappings",
         Conflict::MaskedPaths => "/linux/maskedPaths",
         Conflict::NoGidMaps => "/linux/gidMappings",
         Conflict::NoUidMaps => "/linux/uidMappings",

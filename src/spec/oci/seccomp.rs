@@ -38,7 +38,7 @@ pub(super) fn seccomp<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<S
         }
     }
     let default = default.ok_or_else(|| node.lacks("defaultAction"))?;
-    seccomp.default_action = numbered(default, errno)?;
+    seccomp.default_action = errno.map_or(Ok(default), |node| numbered(default, node))?;
     Ok(seccomp)
 }
 
@@ -49,11 +49,8 @@ fn action<'d>(node: &'d Node<'d>) -> Result<Action, Fault<'d>> {
     }
 }
 
-/// The action with the number given, if one is.
-fn numbered<'d>(action: Action, number: Option<&'d Node<'d>>) -> Result<Action, Fault<'d>> {
-    let Some(node) = number else {
-        return Ok(action);
-    };
+/// The action with the number given.
+fn numbered<'d>(action: Action, node: &'d Node<'d>) -> Result<Action, Fault<'d>> {
     match action {
         Action::Errno(_) => Ok(Action::Errno(node.integer(0..=ERRNO_MAX)?)),
         Action::Trace(_) => Ok(Action::Trace(node.integer(0..=u16::MAX)?)),
@@ -92,7 +89,8 @@ fn rule<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<Rule, Fault<'d>
         return Err(names.fault(Reason::Empty));
     }
     let act = act.ok_or_else(|| node.lacks("action"))?;
-    Ok(Rule { names: names.list(Node::string)?, action: numbered(act, errno)?, conditions })
+    let action = errno.map_or(Ok(act), |node| numbered(act, node))?;
+    Ok(Rule { names: names.list(Node::string)?, action, conditions })
 }
 
 fn condition<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<Condition, Fault<'d>> {
