@@ -96,7 +96,7 @@ impl Program {
         }
     }
 
-    fn run(&self, at: u32, len: u32) -> &[u8] {
+    pub(super) fn run(&self, at: u32, len: u32) -> &[u8] {
         let at = at as usize;
         self.bytes.get(at..at.saturating_add(len as usize)).unwrap_or_default()
     }
