@@ -64,6 +64,8 @@ pub(super) struct Draft<'a> {
     pub(super) root: Handle,
     /// Whether the child is the root of a user namespace made or joined for it.
     pub(super) user_namespace: bool,
+    /// Whether the resource limits are set.
+    pub(super) limited: bool,
     given: Vec<Given>,
     left: u32,
     nul: bool,
@@ -82,6 +84,7 @@ impl<'a> Draft<'a> {
             b: Builder::new(u8::try_from(given.len()).unwrap_or(u8::MAX)),
             root: Handle::NONE,
             user_namespace: false,
+            limited: false,
             given,
             left: 0,
             nul: false,

@@ -26,6 +26,13 @@ pub(super) fn oom_score(draft: &mut Draft<'_>, process: &Process) {
     }
 }
 
+/// Sets the resource limits while the host's rights over them are there, if those are about to be
+/// left for a joined user namespace.
+pub(super) fn early_rlimits(draft: &mut Draft<'_>, process: &Process) {
+    rlimits(draft, process);
+    draft.limited = true;
+}
+
 /// Sets the resource limits.
 pub(super) fn rlimits(draft: &mut Draft<'_>, process: &Process) {
     for limit in &process.rlimits {

@@ -59,7 +59,7 @@ pub struct Plan {
     pub forks: bool,
     /// The child makes a user namespace and waits for its id maps.
     pub mapped: bool,
-    /// Init stops with `H` for the hooks of the runtime, and for [`Given::HookState`] to be written.
+    /// Init stops with `H` for the hooks of the runtime, and for the state that hooks read.
     pub hooks_stop: bool,
     /// The name of the program that it all ends in.
     pub executable: String,
@@ -87,6 +87,9 @@ pub fn init(spec: &Spec, situation: &Situation<'_>) -> Result<Plan, Invalid> {
     mounts::check(spec, &draft)?;
     begin(&mut draft);
     limits::oom_score(&mut draft, process);
+    if spec.namespace(NamespaceKind::User).is_some_and(|user| user.path.is_some()) {
+        limits::early_rlimits(&mut draft, process);
+    }
     if hooks::any_within(&spec.hooks) {
         hooks::close_on_exec(&mut draft);
     }
@@ -127,6 +130,9 @@ pub fn exec(
     let mut draft = Draft::new(situation, given.clone());
     begin(&mut draft);
     limits::oom_score(&mut draft, process);
+    if joined.namespaces.contains(&NamespaceKind::User) {
+        limits::early_rlimits(&mut draft, process);
+    }
     namespaces::enter_all(&mut draft, &joined.namespaces);
     draft.about("lead a session");
     draft.b.call(Call::Setsid {});
@@ -243,6 +249,9 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec) {
         None
     };
     hooks::stop(draft, &spec.hooks);
+    if !spec.hooks.create_container.is_empty() {
+        draft.b.call(Call::Fchdir { fd: draft.root });
+    }
     hooks::run(draft, "createContainer", &spec.hooks.create_container);
     root::enter(draft, spec);
     if let Some(process) = &spec.process {

@@ -53,7 +53,9 @@ pub(super) fn directory(draft: &mut Draft<'_>, process: &Process, missing: Missi
 
 /// Becomes who the process is, reports that it is ready, departs and becomes its program.
 pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, departure: &Departure<'_>) {
-    limits::rlimits(draft, process);
+    if !draft.limited {
+        limits::rlimits(draft, process);
+    }
     creds::no_new_privs(draft, process);
     let powers = creds::powers(draft, process);
     creds::become_user(draft, process, powers);
