@@ -50,12 +50,27 @@ fn missing<K: Kernel>(kernel: &K) -> BTreeSet<Feature> {
 /// Finds the cgroup hierarchies, and where in each the caller is.
 fn hierarchies<K: Kernel>(kernel: &K) -> Result<Vec<Hierarchy>, Failure> {
     let own = read_file(kernel, c"/proc/self/cgroup").doing(|| "read /proc/self/cgroup")?;
+    Ok(parse(&own, &mountinfo(kernel)?))
+}
+
+/// Returns where something is mounted.
+///
+/// # Errors
+///
+/// Fails where `/proc` does not say.
+pub(super) fn mounts<K: Kernel>(kernel: &K) -> Result<Vec<String>, Failure> {
+    let text = mountinfo(kernel)?;
+    let places = text.lines().filter_map(|line| line.split(' ').nth(4));
+    Ok(places.map(unescape).collect())
+}
+
+fn mountinfo<K: Kernel>(kernel: &K) -> Result<String, Failure> {
     let path = c"/proc/self/mountinfo";
-    let mounts = kernel
+    let text = kernel
         .open(CWD, path, flags::O_RDONLY)
         .and_then(|file| kernel.read_all(file.raw()))
         .doing(|| "read /proc/self/mountinfo")?;
-    Ok(parse(&own, &String::from_utf8_lossy(&mounts)))
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Reads cgroups(7)'s `/proc/PID/cgroup` and proc_pid_mountinfo(5) together.

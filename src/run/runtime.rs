@@ -346,15 +346,12 @@ impl<'r, K: Kernel> Container<'r, K> {
     pub fn exec(&self, exec: &Exec) -> Result<Process<'r, K>, Error> {
         let held = self.held(Request::Exec)?;
         let steps = decide(Some(&held.record), &held.facts, Request::Exec)?;
-        let init = held.record.init.map_or(0, |init| init.pid);
-        let kept = Kept::of(&held.record)?;
-        let joined = Joined { init_pid: init, namespaces: kept.namespaces };
+        let joined = Joined { namespaces: Kept::of(&held.record)?.namespaces };
         let plan = compile::exec(self.runtime, exec, &joined, &held.record)?;
         let mut operation = self.operation(held, Task::Exec(exec, &plan));
         // The process that is added takes the place of init as the one the request is about.
-        let held_init = operation.child.take();
+        operation.init = operation.child.take().map(|init| init.pidfd);
         let done = operation.drive(steps);
-        drop(held_init);
         let child = operation.child.take();
         match (done, child) {
             (Ok(()), Some(child)) => Ok(Process {
