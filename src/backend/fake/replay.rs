@@ -1,0 +1,1 @@
+//! Clients whose operation is run again from its start, fed with the answers it had.
