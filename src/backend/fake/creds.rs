@@ -277,7 +277,7 @@ impl World {
     }
 
     pub(super) fn seccomp(&mut self, pid: Pid, filter: &[u8]) -> Answer {
-        if filter.is_empty() || filter.len() % 8 != 0 {
+        if filter.is_empty() || !filter.len().is_multiple_of(8) {
             return Err(Errno::EINVAL);
         }
         let admin = self.task(pid).creds.has(SYS_ADMIN);

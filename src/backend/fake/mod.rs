@@ -51,6 +51,7 @@ use std::sync::Arc;
 
 pub use self::payload::{Action, Payload};
 pub use self::profile::{Cgroups, Profile};
+pub use self::replay::{Client, Progress, Recorded, Replay, Suspended};
 
 pub use self::signals::Signalled;
 pub use self::transition::Transition;

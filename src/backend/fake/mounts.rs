@@ -460,7 +460,7 @@ impl World {
     }
 
     /// Returns the path of an object inside its file system.
-    fn path_in(&self, ino: Ino) -> Vec<u8> {
+    pub(super) fn path_in(&self, ino: Ino) -> Vec<u8> {
         let mut parts = Vec::new();
         let mut at = ino;
         loop {

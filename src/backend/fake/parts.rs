@@ -95,8 +95,13 @@ pub(super) fn digest(call: &Call<Live<'_>>) -> u64 {
         Part::In(bytes) => bytes.hash(&mut hasher),
         Part::List(list) => list.hash(&mut hasher),
         Part::Number(number) => number.hash(&mut hasher),
-        Part::Out(room) => room.len().hash(&mut hasher),
-        // Poll reads its room, so its content is part of what is asked.
+        Part::Out(room) => {
+            room.len().hash(&mut hasher);
+            // Poll reads its room, so its content is part of what is asked.
+            if matches!(call, Call::Poll { .. }) {
+                room.iter().for_each(|cell| cell.get().hash(&mut hasher));
+            }
+        }
         Part::Text(text) => text.hash(&mut hasher),
     });
     hasher.finish()

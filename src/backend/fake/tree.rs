@@ -57,7 +57,8 @@ impl World {
         let kind = std::str::from_utf8(ask.kind).unwrap_or_default();
         let data = std::str::from_utf8(ask.data).unwrap_or_default();
         let task = self.task(pid);
-        let pids = task.next_spaces.get(&Kind::Pid).copied().unwrap_or(task.space(Kind::Pid));
+        let pids =
+            task.next_spaces.get(&Kind::Pid).copied().unwrap_or_else(|| task.space(Kind::Pid));
         let root = match kind {
             "proc" | "sysfs" | "tmpfs" | "ramfs" | "devpts" | "mqueue" | "bpf" | "debugfs"
             | "tracefs" | "securityfs" => self.new_root(kind, pids),
