@@ -20,6 +20,8 @@ pub(super) struct Mount {
     pub(super) data: Name,
     /// `MS_*`, those that stay.
     pub(super) flags: u64,
+    /// Whether the file system itself is read-only, whatever its mounts say.
+    pub(super) sealed: bool,
     /// The peer group that it shares changes with; 0 is none.
     pub(super) peers: u32,
     /// The peer group that it receives changes from; 0 is none.
@@ -53,6 +55,7 @@ impl Mount {
             source: kind.as_bytes().into(),
             data: Name::from(&b""[..]),
             flags: flags::MS_RELATIME,
+            sealed: false,
             peers: 0,
             master: 0,
             unbindable: false,
@@ -70,7 +73,9 @@ impl World {
 
     /// Returns the flags of the mount that a place is seen through.
     pub(super) fn mount_flags(&self, place: Place) -> u64 {
-        self.mounts.get(place.mount).map_or(0, |mount| mount.flags)
+        self.mounts
+            .get(place.mount)
+            .map_or(0, |mount| mount.flags | if mount.sealed { flags::MS_RDONLY } else { 0 })
     }
 
     pub(super) fn root_of(&self, mount: u32) -> Place {
@@ -448,7 +453,7 @@ impl World {
             text.extend(&*mount.kind);
             text.push(b' ');
             text.extend(&*mount.source);
-            let writable = if mount.flags & flags::MS_RDONLY == 0 { " rw" } else { " ro" };
+            let writable = if mount.sealed { " ro" } else { " rw" };
             text.extend(writable.as_bytes());
             if !mount.data.is_empty() {
                 text.push(b',');

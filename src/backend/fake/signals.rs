@@ -97,7 +97,8 @@ impl World {
         }
     }
 
-    fn leads(&self, pid: Pid) -> bool {
+    /// Returns whether a process is the first of its pid namespace.
+    pub(super) fn leads(&self, pid: Pid) -> bool {
         let space = self.task(pid).space(Kind::Pid);
         match self.spaces.get(space).map(|space| &space.held) {
             Some(Held::Pid { init, .. }) => *init == pid,
