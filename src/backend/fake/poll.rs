@@ -30,12 +30,14 @@ impl World {
             Call::SendFd { socket: fd, bytes, .. } | Call::Write { fd, bytes } => {
                 self.may_write(pid, fd, bytes.len())
             }
+            Call::Spawn { child, .. } => self.may_spawn(pid, &child),
             Call::Wait4 { pid: number, options, .. } => {
                 options & flags::WNOHANG != 0 || self.waited(pid, number) != Ok(None)
             }
             Call::Waitid { fd, options, .. } => {
                 let nonblocking = || self.open_of(pid, fd).is_ok_and(|o| o.has(flags::O_NONBLOCK));
                 options & flags::WNOHANG != 0
+                    || options & flags::WEXITED == 0
                     || self.waited_by(pid, fd) != Ok(None)
                     || nonblocking()
             }
