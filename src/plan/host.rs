@@ -151,8 +151,10 @@ pub enum Given {
     Console,
     /// The fifo, open for reading and writing, whose first byte is the start signal.
     Gate,
-    /// A seekable file with the state that the container's own hooks read.
+    /// A seekable file with the state that hooks read.
     HookState,
+    /// The pidfd of the init whose namespaces are joined.
+    Init,
     /// What becomes a standard stream.
     Stream(Stream),
     /// The socket to whoever makes the container; always the first.
@@ -160,7 +162,7 @@ pub enum Given {
 }
 
 /// Everything beside the specification that a program depends on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
     /// The host.
     pub host: &'a Host,
@@ -168,6 +170,8 @@ pub struct Situation<'a> {
     pub bundle: &'a str,
     /// The container's cgroups.
     pub cgroups: &'a [CgroupDir],
+    /// The mount point that the root file system lies on.
+    pub rootfs_mount: &'a str,
     /// The compiled system call filter.
     pub filter: Option<Filter<'a>>,
     /// What lies at the sources of bind mounts, by source as the specification spells it.

@@ -89,6 +89,7 @@ pub(super) fn launch<K: Kernel>(
             (Given::Gate, _) => handed.gate.ok_or(Errno::EBADF).doing(what)?,
             (Given::Console, Console::Socket(socket)) => socket,
             (Given::Console, Console::None | Console::Relay) => -1,
+            (Given::Init, _) => op.init.as_ref().map_or(-1, Fd::raw),
             (Given::HookState, _) => state.as_ref().map_or(-1, Fd::raw),
             (Given::Stream(stream), _) => stream_fd(&handed.stdio, *stream),
         });

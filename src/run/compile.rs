@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{self, Filter, Host, Joined, Plan, Situation, Source, Terminal};
-use crate::spec::{Hook, Invalid, MountKind, NamespaceKind, Process, Reason, Seccomp};
+use crate::spec::{
+    Hook, Invalid, MountKind, NamespaceKind, Process, Reason, Seccomp, Sharing, Spec,
+};
 use crate::state::{CgroupDir, Manifest, Record};
 use crate::sys::{Act, CWD, Call, Errno, Kernel, Op, Syscalls, flags};
 
@@ -67,6 +69,7 @@ pub(super) fn create<K: Kernel>(
         host,
         bundle: &create.bundle,
         cgroups: &cgroups,
+        rootfs_mount: &mount_of(kernel, spec, &rootfs(create))?,
         filter: filter.map(|filter| Filter { code: &filter.code, flags: filter.flags }),
         sources: &sources,
         leaving: create.leaving,
@@ -97,6 +100,7 @@ pub(super) fn exec<K: Kernel>(
         host,
         bundle: &record.manifest.bundle,
         cgroups: &placed(host, &record.manifest.cgroups),
+        rootfs_mount: "/",
         filter: filter.map(|filter| Filter { code: &filter.code, flags: filter.flags }),
         sources: &BTreeMap::new(),
         leaving: plan::Leaving::default(),
@@ -206,6 +210,20 @@ fn placed(host: &Host, dirs: &[CgroupDir]) -> Vec<plan::CgroupDir> {
         Some(plan::CgroupDir { mount: mount.to_owned(), path: path.to_owned() })
     };
     dirs.iter().filter_map(split).collect()
+}
+
+/// Finds the mount that holds the root file system, for a container that shares its mounts.
+fn mount_of<K: Kernel>(kernel: &K, spec: &Spec, rootfs: &str) -> Result<String, Failure> {
+    if spec.rootfs.propagation.is_none_or(|p| p.sharing != Sharing::Shared) {
+        return Ok("/".to_owned());
+    }
+    let mounts = probe::mounts(kernel)?;
+    let above = |mount: &&String| {
+        let rest = rootfs.strip_prefix(mount.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let nearest = mounts.iter().filter(above).max_by_key(|mount| mount.len());
+    Ok(nearest.map_or("/", String::as_str).to_owned())
 }
 
 /// Asks what lies at the sources of bind mounts.

@@ -70,6 +70,10 @@ fn await_freezer<K: Kernel>(op: &Operation<'_, '_, K>, wanted: Freezer) -> Resul
 /// The record says that the container is going, so that a death half-way is seen.
 pub(super) fn commit_deleting<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let Some(lock) = &op.lock else { return Ok(()) };
+    if op.child.is_none() && op.record.stage == Stage::Created {
+        // Its init is dead: it has stopped whatever the record says, and can only be deleted.
+        return Ok(());
+    }
     op.record.stage = Stage::Deleting;
     match op.home.commit(op.kernel, lock, &op.record) {
         // A full disk must not keep a container: everything that follows frees, nothing writes.
@@ -90,9 +94,18 @@ pub(super) fn kill_all<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), F
         }
     }
     match op.record.manifest.cgroups.first() {
-        Some(dir) if op.lock.is_some() && !op.foreign => cgroup::kill_all(op.kernel, dir),
+        Some(dir) if scattered(op) => cgroup::kill_all(op.kernel, dir),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Whether processes may be left that the end of init does not end.
+///
+/// The kernel kills a pid namespace with its init (pid_namespaces(7)); whoever is in the cgroup
+/// without being in the namespace is found when the cgroup cannot be removed.
+fn scattered<K: Kernel>(op: &Operation<'_, '_, K>) -> bool {
+    let one = op.record.manifest.own_pid_namespace && op.record.init.is_some();
+    op.lock.is_some() && !op.foreign && !one
 }
 
 /// Waits until everybody who was killed is gone.
@@ -101,7 +114,7 @@ pub(super) fn reap<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failu
         process::reap(op.kernel, &child.pidfd, PATIENCE_MS)?;
     }
     match op.record.manifest.cgroups.first() {
-        Some(dir) if op.lock.is_some() && !op.foreign => cgroup::wait_empty(op.kernel, dir),
+        Some(dir) if scattered(op) => cgroup::wait_empty(op.kernel, dir),
         Some(_) | None => Ok(()),
     }
 }
@@ -110,7 +123,15 @@ pub(super) fn remove_cgroup<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
     if op.lock.is_none() || op.foreign {
         return Ok(());
     }
-    cgroup::remove(op.kernel, &op.record.manifest.cgroups)
+    let dirs = &op.record.manifest.cgroups;
+    match (cgroup::remove(op.kernel, dirs), dirs.first()) {
+        (Err(Failure { errno: Errno::EBUSY, .. }), Some(home)) => {
+            cgroup::kill_all(op.kernel, home)?;
+            cgroup::wait_empty(op.kernel, home)?;
+            cgroup::remove(op.kernel, dirs)
+        }
+        (removed, _) => removed,
+    }
 }
 
 /// Last of all: as long as anything is left, its name is left too.
@@ -118,5 +139,5 @@ pub(super) fn remove_record<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
     if op.lock.is_none() {
         return Ok(());
     }
-    op.home.remove(op.kernel, op.runtime.own())
+    op.home.remove(op.kernel)
 }

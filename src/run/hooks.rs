@@ -61,6 +61,7 @@ fn run<K: Kernel>(op: &Operation<'_, '_, K>, hook: &Hook, state: &str) -> Result
     kernel.call(Call::Lseek { fd: input.raw(), offset: 0, whence: 0 }).doing(what)?;
     let [ours, theirs] = kernel.socketpair().doing(what)?;
     let plan = plan::hook(hook, op.runtime.host()?);
+    let plan = plan.map_err(|invalid| Failure::told(invalid.to_string(), Errno::EINVAL))?;
     let given = [theirs.raw(), input.raw()];
     let child = sys::Child {
         namespaces: 0,

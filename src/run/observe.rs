@@ -38,11 +38,11 @@ pub(super) fn observe<'k, K: Kernel>(
     let found = identity::find(kernel, record.init, boot)?;
     let alive = found.liveness == Liveness::Alive;
     let gate = if alive { gate(kernel, home)? } else { Gate::Free };
-    let cgroup = match record.manifest.cgroups.first() {
-        // A living init is somebody, and it is all that is asked of a living container.
-        Some(_) if alive => Occupancy::Populated,
-        Some(dir) => cgroup::occupancy(kernel, dir)?,
-        None => Occupancy::Absent,
+    let cgroup = match (record.manifest.cgroups.first(), record.stage) {
+        (Some(dir), Stage::Checkpointed) => cgroup::occupancy(kernel, dir)?,
+        // Nothing is decided by it at another stage: the steps of delete look for themselves.
+        (Some(_), Stage::Created | Stage::Creating | Stage::Deleting) => Occupancy::Empty,
+        (None, _) => Occupancy::Absent,
     };
     let freezer = match record.manifest.cgroups.first() {
         Some(dir) if alive => cgroup::freezer(kernel, dir)?,

@@ -34,6 +34,8 @@ pub(super) struct Operation<'k, 't, K: Kernel> {
     pub(super) state: Option<Fd<'k, K>>,
     /// The process that the request is about: init, or the one that is added.
     pub(super) child: Option<Child<'k, K>>,
+    /// The init that a further process joins.
+    pub(super) init: Option<Fd<'k, K>>,
     /// The master of a terminal that the child has sent.
     pub(super) terminal: Option<Fd<'k, K>>,
     /// Cgroups that were found in use by others: they are not the container's to remove.
@@ -76,6 +78,7 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
             sync: None,
             state: None,
             child: None,
+            init: None,
             terminal: None,
             foreign: false,
             warnings: Vec::new(),

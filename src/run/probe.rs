@@ -4,16 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Hierarchy, Host, Version};
-use crate::sys::{CWD, Call, Kernel, Syscalls, flags};
+use crate::plan::{Feature, Hierarchy, Host, Version};
+use crate::sys::{CWD, Call, Errno, Kernel, Syscalls, flags};
 
 use super::error::{Doing, Failure};
 use super::identity::read_file;
 
 /// Asks the kernel what it is and has.
-///
-/// Features that a kernel may lack are not asked for: each program tries them and has its
-/// fallback behind a visible skip.
 ///
 /// # Errors
 ///
@@ -33,19 +30,47 @@ pub(super) fn host<K: Kernel>(kernel: &K) -> Result<Host, Failure> {
         hierarchies: hierarchies(kernel)?,
         user: user.unwrap_or(0),
         user_namespace: false,
-        missing: BTreeSet::new(),
+        missing: missing(kernel),
     })
+}
+
+/// What a kernel from Linux 5.10 on may lack.
+///
+/// Asked about no mount at all, mount_setattr(2) says whether it is there (5.12); whoever has it
+/// also has `CLOSE_RANGE_CLOEXEC` (5.11).
+fn missing<K: Kernel>(kernel: &K) -> BTreeSet<Feature> {
+    let nothing =
+        Call::MountSetattr { dir: -1, path: c"", flags: 0, set: 0, clear: 0, propagation: 0 };
+    match kernel.call(nothing) {
+        Err(Errno::ENOSYS) => BTreeSet::from([Feature::CloseRange, Feature::MountSetattr]),
+        Ok(_) | Err(_) => BTreeSet::new(),
+    }
 }
 
 /// Finds the cgroup hierarchies, and where in each the caller is.
 fn hierarchies<K: Kernel>(kernel: &K) -> Result<Vec<Hierarchy>, Failure> {
     let own = read_file(kernel, c"/proc/self/cgroup").doing(|| "read /proc/self/cgroup")?;
+    Ok(parse(&own, &mountinfo(kernel)?))
+}
+
+/// Returns where something is mounted.
+///
+/// # Errors
+///
+/// Fails where `/proc` does not say.
+pub(super) fn mounts<K: Kernel>(kernel: &K) -> Result<Vec<String>, Failure> {
+    let text = mountinfo(kernel)?;
+    let places = text.lines().filter_map(|line| line.split(' ').nth(4));
+    Ok(places.map(unescape).collect())
+}
+
+fn mountinfo<K: Kernel>(kernel: &K) -> Result<String, Failure> {
     let path = c"/proc/self/mountinfo";
-    let mounts = kernel
+    let text = kernel
         .open(CWD, path, flags::O_RDONLY)
         .and_then(|file| kernel.read_all(file.raw()))
         .doing(|| "read /proc/self/mountinfo")?;
-    Ok(parse(&own, &String::from_utf8_lossy(&mounts)))
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Reads cgroups(7)'s `/proc/PID/cgroup` and proc_pid_mountinfo(5) together.

@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 use crate::plan::{Host, Joined, Plan};
 use crate::spec::{Process as ProcessSpec, Seccomp};
 use crate::state::{
-    CgroupDir, Facts, Liveness, ProcessId, Record, Refusal, Request, Status, Step, Why, decide,
-    status,
+    CgroupDir, DELETE, Facts, Liveness, ProcessId, Record, Refusal, Request, START, Status, Step,
+    Why, decide, status,
 };
-use crate::sys::{Fd, Kernel};
+use crate::sys::{Errno, Fd, Kernel};
 
 use super::compile::{self, Kept};
 use super::error::{Doing, Error, Failure};
@@ -115,6 +115,25 @@ impl<K: Kernel> Runtime<K> {
     ///
     /// Whatever failed, after everything that was made is removed again.
     pub fn create(&self, id: &str, create: &Create) -> Result<Container<'_, K>, Error> {
+        self.make(id, create, &[])
+    }
+
+    /// Creates a container and starts it: [`Runtime::create`] and [`Container::start`] under one
+    /// lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of both; a container that could not be started is removed again.
+    pub fn run(&self, id: &str, create: &Create) -> Result<Container<'_, K>, Error> {
+        self.make(id, create, START)
+    }
+
+    fn make(
+        &self,
+        id: &str,
+        create: &Create,
+        then: &'static [Step],
+    ) -> Result<Container<'_, K>, Error> {
         let mut container = self.container(id)?;
         let home = Home::new(&self.root, id);
         let record = match home.load(&self.kernel)? {
@@ -130,11 +149,23 @@ impl<K: Kernel> Runtime<K> {
         let mut operation = Operation::new(self, home, record, Task::Create(create, &plan));
         match operation.drive(steps) {
             Err(Error::Failed(Failure { step: Some(Step::Manifest), errno, .. }))
-                if errno == crate::sys::Errno::EEXIST =>
+                if errno == Errno::EEXIST =>
             {
                 return Err(exists().into());
             }
             done => done?,
+        }
+        if let Err(Error::Failed(failure)) = operation.drive(then) {
+            if operation.lock.is_none() {
+                // It was left for the hooks behind the start.
+                operation.lock = operation.home.lock(&self.kernel)?;
+            }
+            let undone = operation.drive(DELETE).err();
+            let undo = match undone {
+                Some(Error::Failed(undo)) => Some(Box::new(undo)),
+                Some(Error::BadId(_) | Error::Invalid(_) | Error::Refused(_)) | None => None,
+            };
+            return Err(Failure { undo, ..failure }.into());
         }
         container.init = operation.child.take().map(|child| Process {
             kernel: &self.kernel,
@@ -304,11 +335,11 @@ impl<'r, K: Kernel> Container<'r, K> {
         match home.load(self.runtime.kernel())? {
             // Only a power cut leaves a home without a record, and nothing else of the container.
             Loaded::Damaged(_) => {
-                home.remove(self.runtime.kernel(), self.runtime.own())?;
+                home.remove(self.runtime.kernel())?;
                 return Ok(Vec::new());
             }
             Loaded::Absent => {
-                home.sweep(self.runtime.kernel(), self.runtime.own())?;
+                home.sweep(self.runtime.kernel())?;
                 return Ok(Vec::new());
             }
             Loaded::Record(_) => (),
@@ -327,15 +358,12 @@ impl<'r, K: Kernel> Container<'r, K> {
     pub fn exec(&self, exec: &Exec) -> Result<Process<'r, K>, Error> {
         let held = self.held(Request::Exec)?;
         let steps = decide(Some(&held.record), &held.facts, Request::Exec)?;
-        let init = held.record.init.map_or(0, |init| init.pid);
-        let kept = Kept::of(&held.record)?;
-        let joined = Joined { init_pid: init, namespaces: kept.namespaces };
+        let joined = Joined { namespaces: Kept::of(&held.record)?.namespaces };
         let plan = compile::exec(self.runtime, exec, &joined, &held.record)?;
         let mut operation = self.operation(held, Task::Exec(exec, &plan));
         // The process that is added takes the place of init as the one the request is about.
-        let held_init = operation.child.take();
+        operation.init = operation.child.take().map(|init| init.pidfd);
         let done = operation.drive(steps);
-        drop(held_init);
         let child = operation.child.take();
         match (done, child) {
             (Ok(()), Some(child)) => Ok(Process {
@@ -346,7 +374,7 @@ impl<'r, K: Kernel> Container<'r, K> {
             }),
             (Ok(()), None) => {
                 let what = "make a process without a number";
-                Err(Failure::new(what, crate::sys::Errno::EPROTO).into())
+                Err(Failure::new(what, Errno::EPROTO).into())
             }
             (Err(error), child) => {
                 operation.child = child;
@@ -387,7 +415,7 @@ impl<'r, K: Kernel> Container<'r, K> {
     ///
     /// `ECHILD` where this value has not created it, or it was waited for already.
     pub fn wait(&self) -> Result<Exit, Error> {
-        let init = self.init.as_ref().ok_or(crate::sys::Errno::ECHILD);
+        let init = self.init.as_ref().ok_or(Errno::ECHILD);
         Ok(init.and_then(Process::wait).doing(|| format!("wait for container {}", self.id))?)
     }
 
@@ -403,7 +431,7 @@ impl<'r, K: Kernel> Container<'r, K> {
                 || Refusal { request, status: Status::Absent, why: Why::DoesNotExist }.into(),
                 Error::Refused,
             )),
-            Loaded::Damaged(what) => Err(Failure::told(what, crate::sys::Errno::EPROTO).into()),
+            Loaded::Damaged(what) => Err(Failure::told(what, Errno::EPROTO).into()),
             Loaded::Record(record) => {
                 let seen = observe(kernel, &home, &record, self.runtime.own().boot)?;
                 Ok(Held { record: *record, facts: seen.facts, init: seen.init })

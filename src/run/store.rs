@@ -3,7 +3,8 @@
 //! ```text
 //! ROOT/ID/record.json       what the disk says of the container
 //! ROOT/ID/gate              the fifo behind which a created container waits
-//! ROOT/~ID~PID~STARTED/     a home being made or taken down; an orphan once nobody locks it
+//! ROOT/~new~ID/             a home being made; an orphan once nobody locks it
+//! ROOT/~old~ID/             a home being taken down; whoever meets it takes it down too
 //! ```
 //!
 //! **Invariant:** a home without a record cannot be seen: it is made under a name that no
@@ -14,7 +15,7 @@
 
 use std::ffi::CString;
 
-use crate::state::{ProcessId, Record};
+use crate::state::Record;
 use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
 
 use super::error::{Doing, Failure, regardless};
@@ -115,7 +116,7 @@ impl Home {
     }
 
     /// Makes the home with its record and moves it in, locked; returns none where there is a
-    /// container of that name, which is not touched.
+    /// container of that name, or one just being made: it is not touched.
     ///
     /// # Errors
     ///
@@ -125,24 +126,41 @@ impl Home {
         kernel: &'k K,
         record: &Record,
     ) -> Result<Option<Made<'k, K>>, Failure> {
-        self.make_root(kernel)?;
-        self.sweep(kernel, record.owner)?;
-        let hidden = self.hidden(record.owner)?;
-        let made = self.furnish(kernel, &hidden, record);
-        let made = made.and_then(|made| {
-            let name = self.name()?;
-            let flags = flags::RENAME_NOREPLACE;
-            match kernel.call(rename(&hidden, &name, flags)) {
-                Ok(_) => Ok(Some(made)),
-                Err(Errno::EEXIST) => Ok(None),
-                Err(errno) => Err(Failure::new(format!("move {} in", show(&name)), errno)),
+        // A sweeper may take a home away that was made and not locked yet: then once more.
+        const TRIES: u32 = 8;
+        let (new, name) = (self.hidden("new")?, self.name()?);
+        let make = || format!("make {}", show(&new));
+        for _ in 0..TRIES {
+            match kernel.mkdir(CWD, &new, 0o711) {
+                Ok(()) => (),
+                Err(Errno::ENOENT) => {
+                    self.make_root(kernel)?;
+                    continue;
+                }
+                Err(Errno::EEXIST) if clear_orphan(kernel, &new).doing(make)? => continue,
+                Err(Errno::EEXIST) => return Ok(None),
+                Err(errno) => return Err(Failure::new(make(), errno)),
             }
-        });
-        if !matches!(made, Ok(Some(_))) {
-            // Nobody else knows this name, so what cannot be removed now is swept later.
-            regardless(strip(kernel, &hidden));
+            let made = match self.furnish(kernel, &new, record) {
+                Err(Failure { errno: Errno::EAGAIN | Errno::ENOENT, .. }) => continue,
+                made => made,
+            };
+            let moved = made.and_then(|made| {
+                match kernel.call(rename(&new, &name, flags::RENAME_NOREPLACE)) {
+                    Ok(_) => Ok(Some(made)),
+                    Err(Errno::EEXIST) => Ok(None),
+                    Err(errno) => Err(Failure::new(format!("move {} in", show(&name)), errno)),
+                }
+            });
+            match moved {
+                Ok(Some(_)) => (),
+                Err(Failure { errno: Errno::ENOENT, .. }) => continue,
+                // What cannot be removed now is an orphan, which the next one here removes.
+                Ok(None) | Err(_) => regardless(clear_orphan(kernel, &new)),
+            }
+            return moved;
         }
-        made
+        Err(Failure::new(make(), Errno::EAGAIN))
     }
 
     /// Makes the hidden home: locked, with its gate and its record.
@@ -153,7 +171,6 @@ impl Home {
         record: &Record,
     ) -> Result<Made<'k, K>, Failure> {
         let make = || format!("make {}", show(hidden));
-        kernel.mkdir(CWD, hidden, 0o711).doing(make)?;
         let lock = kernel.open(CWD, hidden, flags::O_RDONLY | flags::O_DIRECTORY).doing(make)?;
         flock(kernel, &lock, flags::LOCK_EX | flags::LOCK_NB).doing(make)?;
         let mode = flags::S_IFIFO | 0o600;
@@ -213,31 +230,31 @@ impl Home {
     /// # Errors
     ///
     /// Fails where it cannot be moved away; one that is gone already is success.
-    pub(super) fn remove<K: Kernel>(&self, kernel: &K, own: ProcessId) -> Result<(), Failure> {
-        let (name, hidden) = (self.name()?, self.hidden(own)?);
-        match kernel.call(rename(&name, &hidden, flags::RENAME_NOREPLACE)) {
+    pub(super) fn remove<K: Kernel>(&self, kernel: &K) -> Result<(), Failure> {
+        let (name, old) = (self.name()?, self.hidden("old")?);
+        let what = || format!("remove {}", show(&name));
+        match kernel.call(rename(&name, &old, flags::RENAME_NOREPLACE)) {
             Ok(_) | Err(Errno::ENOENT) => (),
-            Err(errno) => return Err(Failure::new(format!("remove {}", show(&name)), errno)),
+            Err(Errno::EEXIST) => {
+                // What an earlier container of that name has left.
+                strip(kernel, &old).doing(what)?;
+                kernel.call(rename(&name, &old, flags::RENAME_NOREPLACE)).doing(what)?;
+            }
+            Err(errno) => return Err(Failure::new(what(), errno)),
         }
-        strip(kernel, &hidden).doing(|| format!("remove {}", show(&hidden)))
+        strip(kernel, &old).doing(what)
     }
 
-    /// Removes hidden homes of this container that nobody locks: their makers have died.
+    /// Removes what dead makers and removers have left under this name.
     ///
     /// # Errors
     ///
-    /// Fails where the state directory cannot be listed.
-    pub(super) fn sweep<K: Kernel>(&self, kernel: &K, own: ProcessId) -> Result<(), Failure> {
-        let root = K::name(self.root.as_str()).doing(|| format!("open {:?}", self.root))?;
-        let prefix = format!("~{}~", self.id);
-        for name in hidden_homes(kernel, &root)? {
-            let whole = K::name(format!("{}/{name}", self.root));
-            let Ok(path) = whole else { continue };
-            if name.starts_with(&prefix) && path != self.hidden(own)? && orphan(kernel, &path) {
-                regardless(strip(kernel, &path));
-            }
-        }
-        Ok(())
+    /// Fails where the kernel keeps it.
+    pub(super) fn sweep<K: Kernel>(&self, kernel: &K) -> Result<(), Failure> {
+        let (new, old) = (self.hidden("new")?, self.hidden("old")?);
+        let what = || format!("remove what is left of {}", self.id);
+        clear_orphan(kernel, &new).doing(what)?;
+        strip(kernel, &old).doing(what)
     }
 
     fn make_root<K: Kernel>(&self, kernel: &K) -> Result<(), Failure> {
@@ -262,8 +279,8 @@ impl Home {
         CString::new(path).map_err(|_| Failure::new("a path with a NUL in it", Errno::EINVAL))
     }
 
-    fn hidden(&self, owner: ProcessId) -> Result<CString, Failure> {
-        let path = format!("{}/~{}~{}~{}", self.root, self.id, owner.pid, owner.started);
+    fn hidden(&self, why: &str) -> Result<CString, Failure> {
+        let path = format!("{}/~{why}~{}", self.root, self.id);
         CString::new(path).map_err(|_| Failure::new("a path with a NUL in it", Errno::EINVAL))
     }
 }
@@ -307,38 +324,43 @@ pub(super) fn make_parents<K: Kernel>(kernel: &K, path: &str) -> Result<(), Errn
     Ok(())
 }
 
-fn hidden_homes<K: Kernel>(kernel: &K, root: &CString) -> Result<Vec<String>, Failure> {
-    let listed = kernel
-        .open(CWD, root, flags::O_RDONLY | flags::O_DIRECTORY)
-        .and_then(|dir| kernel.entries(dir.raw()));
-    match listed {
-        Ok(entries) => Ok(entries
-            .into_iter()
-            .map(|entry| entry.name)
-            .filter(|name| name.starts_with('~'))
-            .collect()),
-        Err(Errno::ENOENT) => Ok(Vec::new()),
-        Err(errno) => Err(Failure::new(format!("list {}", show(root)), errno)),
+/// Removes a home that was being made, if its maker has died; returns whether the name is free.
+///
+/// The lock is held meanwhile, so that what is emptied is the orphan and no newer home; a newer
+/// one that is not locked yet may lose its name, and its maker makes another.
+fn clear_orphan<K: Kernel>(kernel: &K, path: &CString) -> Result<bool, Errno> {
+    let dir = match kernel.open(CWD, path, flags::O_RDONLY | flags::O_DIRECTORY) {
+        Ok(dir) => dir,
+        Err(Errno::ENOENT) => return Ok(true),
+        Err(errno) => return Err(errno),
+    };
+    match flock(kernel, &dir, flags::LOCK_EX | flags::LOCK_NB) {
+        Ok(()) => empty(kernel, &dir)?,
+        Err(Errno::EAGAIN) => return Ok(false),
+        Err(errno) => return Err(errno),
     }
-}
-
-/// Whether nobody holds the lock of a hidden home any more.
-fn orphan<K: Kernel>(kernel: &K, path: &CString) -> bool {
-    let dir = kernel.open(CWD, path, flags::O_RDONLY | flags::O_DIRECTORY);
-    dir.and_then(|dir| flock(kernel, &dir, flags::LOCK_EX | flags::LOCK_NB)).is_ok()
+    match kernel.unlink(CWD, path, flags::AT_REMOVEDIR) {
+        // Somebody else's newer home stands there by now.
+        Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY) => Ok(true),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Removes what is in a home, then the home; what is gone already is success.
 fn strip<K: Kernel>(kernel: &K, path: &CString) -> Result<(), Errno> {
-    let dir = match kernel.open(CWD, path, flags::O_RDONLY | flags::O_DIRECTORY) {
-        Ok(dir) => dir,
+    match kernel.open(CWD, path, flags::O_RDONLY | flags::O_DIRECTORY) {
+        Ok(dir) => empty(kernel, &dir)?,
         Err(Errno::ENOENT) => return Ok(()),
         Err(errno) => return Err(errno),
-    };
+    }
+    gone(kernel.unlink(CWD, path, flags::AT_REMOVEDIR))
+}
+
+fn empty<K: Kernel>(kernel: &K, dir: &Fd<'_, K>) -> Result<(), Errno> {
     for name in [c"gate", c"record.new", c"record.json"] {
         gone(kernel.unlink(dir.raw(), name, 0))?;
     }
-    gone(kernel.unlink(CWD, path, flags::AT_REMOVEDIR))
+    Ok(())
 }
 
 fn gone(answer: Result<(), Errno>) -> Result<(), Errno> {

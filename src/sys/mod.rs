@@ -43,7 +43,7 @@ pub use form::{
 };
 pub use kernel::Kernel;
 #[cfg(not(cofferdam_stub))]
-pub use lint::{Fault, lint};
+pub use lint::{Fault, Rule, lint};
 #[cfg(any(feature = "linux", cofferdam_stub))]
 pub use lower::{Lowered, Scratch, lower, number};
 pub use op::{Act, Code, ErrnoSet, OnError, Op, SLOTS, Slot};

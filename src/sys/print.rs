@@ -83,8 +83,8 @@ impl Program {
             }
             Operand::Number(number) => match field {
                 "mode" | "mask" => format!("{number:#o}"),
-                "flags" | "set" | "clear" | "propagation" | "kinds" => named(call, number),
-                "resolve" => named("resolve", number),
+                "set" | "clear" | "propagation" | "resolve" => named(field, number),
+                "flags" | "kinds" | "option" | "request" => named(call, number),
                 _ => number.to_string(),
             },
             Operand::Out(room) => format!("{}b", room.len),
@@ -96,7 +96,7 @@ impl Program {
         }
     }
 
-    fn run(&self, at: u32, len: u32) -> &[u8] {
+    pub(super) fn run(&self, at: u32, len: u32) -> &[u8] {
         let at = at as usize;
         self.bytes.get(at..at.saturating_add(len as usize)).unwrap_or_default()
     }
@@ -119,13 +119,25 @@ fn names(errnos: impl Iterator<Item = super::Errno>) -> String {
     errnos.map(|errno| format!("{errno:?}")).collect::<Vec<_>>().join("|")
 }
 
+/// Spells a number that has a name of its own, prefix and all.
+fn one(number: u64, prefixes: &[&str]) -> String {
+    let is_it = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let found = flags::ALL.iter().find(|(name, value)| *value == number && is_it(name));
+    found.map_or_else(|| number.to_string(), |(name, _)| (*name).to_string())
+}
+
 /// Spells a set of flags by the names that the call's man page gives them.
 fn named(call: &str, set: u64) -> String {
     let prefixes: &[&str] = match call {
         "clone" | "unshare" | "setns" => &["CLONE_"],
         "mount" => &["MS_"],
-        "mount_setattr" => &["MOUNT_ATTR_", "AT_", "MS_"],
+        "mount_setattr" | "faccessat2" | "fchownat" | "statx" | "unlinkat" => &["AT_"],
+        "set" | "clear" => &["MOUNT_ATTR_"],
+        "propagation" => &["MS_"],
+        "dup3" => &["O_"],
+        "ioctl" => return one(set, &["TIOC", "SIOC"]),
         "move_mount" => &["MOVE_MOUNT_"],
+        "prctl" => return one(set, &["PR_"]),
         "open_tree" => &["OPEN_TREE_", "AT_"],
         "openat2" => &["O_"],
         "resolve" => &["RESOLVE_"],

@@ -147,7 +147,8 @@ fn a_stranger_with_the_number_of_init_is_never_signalled() {
     let path = format!("{}/stranger/record.json", place.state());
     let mut record: Record = serde_json::from_reader(File::open(&path).unwrap()).unwrap();
     let init = record.init.unwrap();
-    record.init = Some(ProcessId { pid: stranger.id(), ..init });
+    // Ticks are coarse: two lives of one number differ only once a tick has passed.
+    record.init = Some(ProcessId { pid: stranger.id(), started: init.started - 1, ..init });
     std::fs::write(&path, serde_json::to_string(&record).unwrap()).unwrap();
     let state = container.state().unwrap();
     assert_eq!((state.status, state.pid), (Status::Stopped, None));

@@ -70,6 +70,7 @@ numbers! {
     RENAMEAT2 = SYS_renameat2;
     SECCOMP = SYS_seccomp;
     MEMFD_CREATE = SYS_memfd_create;
+    BPF = SYS_bpf;
     EXECVEAT = SYS_execveat;
     STATX = SYS_statx;
     PIDFD_SEND_SIGNAL = SYS_pidfd_send_signal;

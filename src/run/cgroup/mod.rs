@@ -308,24 +308,27 @@ pub(super) struct Doors<'k, K: Kernel> {
 ///
 /// `EBUSY` where somebody is still in.
 pub(super) fn remove<K: Kernel>(kernel: &K, dirs: &[CgroupDir]) -> Result<(), Failure> {
-    dirs.iter().rev().try_for_each(|dir| remove_one(kernel, &dir.path))
+    dirs.iter().rev().try_for_each(|dir| remove_one(kernel, dir))
 }
 
-fn remove_one<K: Kernel>(kernel: &K, dir: &str) -> Result<(), Failure> {
-    // EBUSY while exiting tasks linger, or while there are cgroups below (cgroups(7)).
+fn remove_one<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<(), Failure> {
+    // A task that has ended may linger for a moment; law cgroup_rmdir_busy.
     const TRIES: u32 = 200;
-    let what = || format!("remove cgroup {dir}");
-    let path: CString = K::name(dir).doing(what)?;
+    let what = || format!("remove cgroup {}", dir.path);
+    let path: CString = K::name(dir.path.as_str()).doing(what)?;
     for attempt in 0..TRIES {
         match kernel.unlink(CWD, &path, flags::AT_REMOVEDIR) {
             Ok(()) | Err(Errno::ENOENT) => return Ok(()),
             Err(Errno::EBUSY | Errno::ENOTEMPTY) => (),
             Err(errno) => return Err(Failure::new(what(), errno)),
         }
-        for child in children(kernel, dir)? {
-            remove_one(kernel, &child)?;
+        for child in children(kernel, &dir.path)? {
+            remove_one(kernel, &CgroupDir { path: child, version: dir.version })?;
         }
-        if attempt > 1 {
+        if attempt > 0 {
+            if occupancy(kernel, dir)? == Occupancy::Populated {
+                break;
+            }
             kernel.poll([], 5).doing(what)?;
         }
     }
