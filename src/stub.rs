@@ -134,14 +134,13 @@ struct Image {
 }
 
 impl Image {
-    /// Maps the image for good, and closes what it came in.
+    /// Maps the image for good; what it came in is closed with all that was not given.
     fn map(fd: RawFd, size: usize) -> Option<Self> {
         const READ: usize = 1;
         const PRIVATE: usize = 2;
         let file = usize::try_from(fd).ok()?;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let at = unsafe { door(number::MMAP, [0, size, READ, PRIVATE, file, 0]) }.ok()?;
-        let _ = Raw.call(Call::Close { fd });
         if size < size_of::<Header>() {
             return None;
         }
@@ -240,8 +239,12 @@ impl Kernel for Raw {
 fn execve(path: &CStr, argv: Strings<'_>, envp: Strings<'_>) -> Errno {
     const READ_WRITE: usize = 3;
     const PRIVATE_ANONYMOUS: usize = 0x22;
-    let arguments = argv.iter().count().saturating_add(1);
-    let pointers = arguments.saturating_add(envp.iter().count()).saturating_add(1);
+    let strings = argv.iter().count().saturating_add(envp.iter().count());
+    let pointers = strings.saturating_add(2);
+    let mut few = [0; 128];
+    if let Some(words) = few.get_mut(..pointers) {
+        return execve_with(words, path, argv, envp);
+    }
     let size = pointers.saturating_mul(size_of::<usize>());
     let map = [0, size, READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX, 0];
     // SAFETY: a new mapping at an address of the kernel's choice.
@@ -251,12 +254,24 @@ fn execve(path: &CStr, argv: Strings<'_>, envp: Strings<'_>) -> Errno {
     };
     // SAFETY: the mapping is that large and zeroed, and nobody else knows it.
     let words = unsafe { slice::from_raw_parts_mut(at as *mut usize, pointers) };
+    execve_with(words, path, argv, envp)
+}
+
+/// Lists the strings in zeroed words, a null behind each list, and calls execve(2).
+fn execve_with(
+    words: &mut [usize],
+    path: &CStr,
+    argv: Strings<'_>,
+    envp: Strings<'_>,
+) -> Errno {
+    let arguments = argv.iter().count().saturating_add(1);
     for (word, string) in words.iter_mut().zip(argv.iter()) {
         *word = string.as_ptr() as usize;
     }
     for (word, string) in words.iter_mut().skip(arguments).zip(envp.iter()) {
         *word = string.as_ptr() as usize;
     }
+    let at = words.as_ptr() as usize;
     let envp_at = at.wrapping_add(arguments.saturating_mul(size_of::<usize>()));
     let words = [path.as_ptr() as usize, at, envp_at, 0, 0, 0];
     // SAFETY: each list ends in a null word, and each string, in the image, in a null byte.

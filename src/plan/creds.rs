@@ -55,8 +55,8 @@ pub(super) fn become_user(draft: &mut Draft<'_>, process: &Process, powers: Powe
     let groups: Vec<u8> = user.groups.iter().flat_map(|group| group.to_le_bytes()).collect();
     let groups = draft.b.block(&groups);
     let host = draft.situation.host;
-    let rootless = host.user != 0 || host.user_namespace;
-    if rootless && user.groups.is_empty() {
+    let nested = draft.user_namespace || host.user_namespace || host.user != 0;
+    if nested && user.groups.is_empty() {
         // EPERM where setgroups is denied: user_namespaces(7).
         draft.b.call_or(Call::Setgroups { groups }, &[Errno::EPERM]);
     } else {

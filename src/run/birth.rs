@@ -76,7 +76,8 @@ pub(super) fn launch<K: Kernel>(
 ) -> Result<(), Failure> {
     let what = || "make the container's first process";
     let kernel = op.kernel;
-    let [ours, theirs] = kernel.socketpair().doing(what)?;
+    // Beside the gate, so that fewer gaps are to be closed between what the child keeps.
+    let [theirs, ours] = kernel.socketpair().doing(what)?;
     let state = if plan.given.contains(&Given::HookState) {
         Some(hooks::blank(kernel).doing(|| "make the state that hooks read")?)
     } else {

@@ -136,8 +136,6 @@ pub(super) fn remove_cgroup<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
 
 /// Last of all: as long as anything is left, its name is left too.
 pub(super) fn remove_record<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
-    if op.lock.is_none() {
-        return Ok(());
-    }
-    op.home.remove(op.kernel)
+    let Some(lock) = &op.lock else { return Ok(()) };
+    op.home.remove(op.kernel, lock)
 }

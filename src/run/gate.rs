@@ -36,7 +36,8 @@ pub(super) fn open<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failu
     let mut block = [0; 16];
     match kernel.read(reader.raw(), &mut block) {
         Err(Errno::EAGAIN) | Ok([]) => Ok(()),
-        Ok([b'F', _, a, b, c, d]) => {
+        // A hook that could not be run has said so before the program did.
+        Ok([b'F', _, a, b, c, d, ..]) => {
             let (at, errno) = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
             Err(failed(op, at, Errno(errno)))
         }

@@ -136,12 +136,8 @@ impl<K: Kernel> Runtime<K> {
     ) -> Result<Container<'_, K>, Error> {
         let mut container = self.container(id)?;
         let home = Home::new(&self.root, id);
-        let record = match home.load(&self.kernel)? {
-            Loaded::Absent => None,
-            Loaded::Damaged(_) => return Err(exists().into()),
-            Loaded::Record(record) => Some(record),
-        };
-        let steps = decide(record.as_deref(), &Facts::NONE, Request::Create)?;
+        // Whether there is one of that name is found out by the first step, which makes none then.
+        let steps = decide(None, &Facts::NONE, Request::Create)?;
         let dirs = cgroup::dirs(self.host()?, &create.spec.cgroup, id);
         let plan = compile::create(self, create, &dirs)?;
         let manifest = compile::manifest(self, id, create, &plan, dirs)?;
@@ -335,7 +331,9 @@ impl<'r, K: Kernel> Container<'r, K> {
         match home.load(self.runtime.kernel())? {
             // Only a power cut leaves a home without a record, and nothing else of the container.
             Loaded::Damaged(_) => {
-                home.remove(self.runtime.kernel())?;
+                if let Some(lock) = home.lock(self.runtime.kernel())? {
+                    home.remove(self.runtime.kernel(), &lock)?;
+                }
                 return Ok(Vec::new());
             }
             Loaded::Absent => {

@@ -13,7 +13,7 @@
 //! **Invariant:** who changes a container holds the lock of its home (flock(2)), and has checked
 //! after taking it that the home is still the one of that name.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use crate::state::Record;
 use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
@@ -230,11 +230,12 @@ impl Home {
     /// # Errors
     ///
     /// Fails where it cannot be moved away; one that is gone already is success.
-    pub(super) fn remove<K: Kernel>(&self, kernel: &K) -> Result<(), Failure> {
+    pub(super) fn remove<K: Kernel>(&self, kernel: &K, lock: &Fd<'_, K>) -> Result<(), Failure> {
         let (name, old) = (self.name()?, self.hidden("old")?);
         let what = || format!("remove {}", show(&name));
         match kernel.call(rename(&name, &old, flags::RENAME_NOREPLACE)) {
-            Ok(_) | Err(Errno::ENOENT) => (),
+            Ok(_) => return empty_and_remove(kernel, lock, &old).doing(what),
+            Err(Errno::ENOENT) => (),
             Err(Errno::EEXIST) => {
                 // What an earlier container of that name has left.
                 strip(kernel, &old).doing(what)?;
@@ -349,15 +350,31 @@ fn clear_orphan<K: Kernel>(kernel: &K, path: &CString) -> Result<bool, Errno> {
 /// Removes what is in a home, then the home; what is gone already is success.
 fn strip<K: Kernel>(kernel: &K, path: &CString) -> Result<(), Errno> {
     match kernel.open(CWD, path, flags::O_RDONLY | flags::O_DIRECTORY) {
-        Ok(dir) => empty(kernel, &dir)?,
-        Err(Errno::ENOENT) => return Ok(()),
-        Err(errno) => return Err(errno),
+        Ok(dir) => empty_and_remove(kernel, &dir, path),
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno),
     }
-    gone(kernel.unlink(CWD, path, flags::AT_REMOVEDIR))
 }
 
+fn empty_and_remove<K: Kernel>(kernel: &K, dir: &Fd<'_, K>, path: &CString) -> Result<(), Errno> {
+    for name in USUAL {
+        gone(kernel.unlink(dir.raw(), name, 0))?;
+    }
+    match kernel.unlink(CWD, path, flags::AT_REMOVEDIR) {
+        // A record that was being replaced.
+        Err(Errno::ENOTEMPTY) => {
+            gone(kernel.unlink(dir.raw(), c"record.new", 0))?;
+            gone(kernel.unlink(CWD, path, flags::AT_REMOVEDIR))
+        }
+        removed => gone(removed),
+    }
+}
+
+/// What is in every home; the record goes last.
+const USUAL: [&CStr; 2] = [c"gate", c"record.json"];
+
 fn empty<K: Kernel>(kernel: &K, dir: &Fd<'_, K>) -> Result<(), Errno> {
-    for name in [c"gate", c"record.new", c"record.json"] {
+    for name in USUAL.into_iter().chain([c"record.new"]) {
         gone(kernel.unlink(dir.raw(), name, 0))?;
     }
     Ok(())
@@ -383,7 +400,7 @@ fn flock<K: Kernel>(kernel: &K, dir: &Fd<'_, K>, operation: u32) -> Result<(), E
 fn write_record<K: Kernel>(
     kernel: &K,
     dir: i32,
-    name: &core::ffi::CStr,
+    name: &CStr,
     record: &Record,
 ) -> Result<(), Failure> {
     let what = || format!("write the record of {}", record.manifest.id);

@@ -26,6 +26,12 @@ impl<'k, K: Kernel + ?Sized> Fd<'k, K> {
         self.raw
     }
 
+    /// Returns the kernel that gave it.
+    #[must_use]
+    pub const fn kernel(&self) -> &'k K {
+        self.kernel
+    }
+
     /// Gives the number away: whoever takes it closes it.
     #[must_use]
     pub fn into_raw(self) -> RawFd {

@@ -19,6 +19,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::calls::Call;
+#[cfg(feature = "linux")]
 use super::errno::Errno;
 use super::flags;
 use super::form::{Compiled, Handle, Operand};

@@ -16,7 +16,7 @@ use common::Place;
 
 /// A runtime with its state in that place.
 fn runtime(place: &Place) -> Runtime<Linux> {
-    Runtime::new(Linux, place.state()).unwrap()
+    Runtime::new(Linux, place.state()).expect("a kernel with /proc")
 }
 
 /// A container that runs a shell script.

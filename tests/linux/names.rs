@@ -20,6 +20,7 @@ numbers! {
     RT_SIGACTION = SYS_rt_sigaction;
     RT_SIGPROCMASK = SYS_rt_sigprocmask;
     IOCTL = SYS_ioctl;
+    WRITEV = SYS_writev;
     GETPID = SYS_getpid;
     SOCKET = SYS_socket;
     CONNECT = SYS_connect;

@@ -29,6 +29,7 @@ use proptest::prelude::*;
 /// A filter that allows everything: `return SECCOMP_RET_ALLOW`.
 const ALLOW: &[u8] = &[6, 0, 0, 0, 0, 0, 0xff, 0x7f];
 /// A filter that kills everything.
+#[cfg(feature = "linux")]
 const KILL: &[u8] = &[6, 0, 0, 0, 0, 0, 0, 0x80];
 
 /// What a situation borrows from.
@@ -361,6 +362,17 @@ fn a_failed_mount_is_explained_by_what_it_was_to_be() {
 }
 
 #[test]
+fn a_hook_that_ends_badly_is_named() {
+    let mut spec = bare();
+    spec.hooks.create_container = vec![a_hook("/bin/one")];
+    let plan = compiled(&spec, &v2().situation());
+    let is_check = |op: &cofferdam::sys::Op| matches!(op.act, Act::Check { .. });
+    let check = plan.program.code().ops.iter().position(is_check).expect("its end is checked");
+    let text = plan.explain(u16::try_from(check).expect("fits"), Errno::ECHILD);
+    assert_eq!(text, "createContainer hook #0 /bin/one: ended badly");
+}
+
+#[test]
 fn what_cannot_be_had_is_refused() {
     let world = v2();
     let situation = world.situation();
@@ -377,6 +389,7 @@ fn what_cannot_be_had_is_refused() {
     assert_eq!(at(plan::init(&spec, &situation)), "/process: missing");
 }
 
+#[cfg(feature = "linux")]
 #[test]
 fn a_filter_that_denies_the_start_is_refused() {
     let world = v2();

@@ -2,7 +2,7 @@
 
 use super::Linux;
 use super::layout::Header;
-use super::memfd::{Purpose, create, seal, write};
+use super::memfd::{Purpose, Run, create, seal, write};
 use crate::sys::{Child, Errno, Fd};
 
 /// A program to be handed over.
@@ -28,10 +28,9 @@ pub(super) fn write_image(child: &Child<'_>) -> Result<Image, Errno> {
         + size_of_val(&given[..])
         + child.code.bytes.len();
     let fd = create(c"cofferdam-program", Purpose::Read)?;
-    write(fd.raw(), &[header])?;
-    write(fd.raw(), child.code.ops)?;
-    write(fd.raw(), &given)?;
-    write(fd.raw(), child.code.bytes)?;
+    let header = [header];
+    let (ops, bytes) = (child.code.ops, child.code.bytes);
+    write(fd.raw(), &[Run::of(&header), Run::of(ops), Run::of(&given), Run::of(bytes)])?;
     seal(fd.raw())?;
     Ok(Image { fd, size })
 }

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "operations have padding, so no slice of bytes can show them")]
 
 use core::ffi::CStr;
+use core::marker::PhantomData;
 
 use super::Linux;
 use super::raw::{ask, door};
@@ -38,14 +39,31 @@ pub(super) fn own(fd: u64) -> Result<Fd<'static, Linux>, Errno> {
     Ok(Fd::new(RawFd::try_from(fd).map_err(|_| Errno::EOVERFLOW)?, &Linux))
 }
 
-/// Writes items as they lie in memory.
-pub(super) fn write<T: Copy>(fd: RawFd, items: &[T]) -> Result<(), Errno> {
-    let len = size_of_val(items);
+/// A run of memory as it lies: `struct iovec`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Run<'a> {
+    at: usize,
+    len: usize,
+    items: PhantomData<&'a ()>,
+}
+
+impl<'a> Run<'a> {
+    /// Returns the memory of some items.
+    pub(super) fn of<T: Copy>(items: &'a [T]) -> Self {
+        let at = items.as_ptr().expose_provenance();
+        Self { at, len: size_of_val(items), items: PhantomData }
+    }
+}
+
+/// Writes runs one behind the other, in one call.
+pub(super) fn write(fd: RawFd, runs: &[Run<'_>]) -> Result<(), Errno> {
+    let len: usize = runs.iter().map(|run| run.len).sum();
     let file = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
-    let words = [file, items.as_ptr().expose_provenance(), len, 0, 0, 0];
-    // SAFETY: write(2) reads the items, and nobody else sees what is in their padding but the stub,
-    // which does not look.
-    match unsafe { door(number::WRITE, words) }? {
+    let words = [file, runs.as_ptr().expose_provenance(), runs.len(), 0, 0, 0];
+    // SAFETY: writev(2) reads the items, and nobody else sees what is in their padding but the
+    // stub, which does not look.
+    match unsafe { door(number::WRITEV, words) }? {
         count if count == len => Ok(()),
         _ => Err(Errno::ENOSPC),
     }

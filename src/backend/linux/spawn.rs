@@ -15,7 +15,7 @@
 
 use core::arch::asm;
 use core::cell::Cell;
-use core::mem::offset_of;
+use core::mem::{MaybeUninit, offset_of};
 use core::sync::atomic::{AtomicU16, Ordering};
 use std::ffi::CString;
 
@@ -58,10 +58,10 @@ pub(super) fn spawn(child: Child<'_>, pidfd: &[Cell<u8>]) -> Result<u64, Errno> 
         ambient: child.mapped,
         errno: AtomicU16::new(0),
     };
-    let stack = Stack::new()?;
+    let mut stack = Stack::new();
     let mut fd: RawFd = -1;
     let pid = {
-        let args = clone_args(&child, &stack, &raw mut fd);
+        let args = clone_args(&child, &mut stack, &raw mut fd);
         let size = match child.cgroup {
             Some(_) => size_of::<CloneArgs>(),
             // Kernels before 5.7 know no cgroup here.
@@ -85,7 +85,7 @@ pub(super) fn spawn(child: Child<'_>, pidfd: &[Cell<u8>]) -> Result<u64, Errno> 
     }
 }
 
-fn clone_args(child: &Child<'_>, stack: &Stack, pidfd: *mut RawFd) -> CloneArgs {
+fn clone_args(child: &Child<'_>, stack: &mut Stack, pidfd: *mut RawFd) -> CloneArgs {
     const SIGCHLD: u64 = flags::SIGCHLD as u64;
     let birth = flags::CLONE_VM | flags::CLONE_VFORK | flags::CLONE_PIDFD;
     let into = child.cgroup.map_or(0, |_| flags::CLONE_INTO_CGROUP);
@@ -139,37 +139,22 @@ fn reap(pidfd: RawFd) {
     while ask(&call) == Err(Errno::EINTR) {}
 }
 
-/// A stack for a child, with a page below that nobody may touch.
+/// A stack for a child, in the frame of its suspended maker: what the child calls is a few small
+/// functions, which a test of the deepest of them keeps far from the end.
 #[derive(Debug)]
-struct Stack(usize);
+#[repr(C, align(16))]
+struct Stack([MaybeUninit<u64>; Self::WORDS]);
 
 impl Stack {
-    const GUARD: usize = 4096;
-    const SIZE: usize = 16 * 1024;
-    const WHOLE: usize = Self::GUARD + Self::SIZE;
+    const WORDS: usize = 2048;
+    const SIZE: usize = Self::WORDS * size_of::<u64>();
 
-    fn new() -> Result<Self, Errno> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
-        let flags = flags.cast_unsigned() as usize;
-        let map = [0, Self::WHOLE, 0, flags, usize::MAX, 0];
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let stack = Self(unsafe { door(number::MMAP, map) }?);
-        let usable = [stack.low(), Self::SIZE, 3, 0, 0, 0];
-        // SAFETY: the pages are this stack's.
-        unsafe { door(number::MPROTECT, usable) }?;
-        Ok(stack)
+    const fn new() -> Self {
+        Self([const { MaybeUninit::uninit() }; Self::WORDS])
     }
 
-    const fn low(&self) -> usize {
-        self.0 + Self::GUARD
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is this stack's, and the child that used it has its own memory now.
-        let freed = unsafe { door(number::MUNMAP, [self.0, Self::WHOLE, 0, 0, 0, 0]) };
-        debug_assert!(freed.is_ok(), "a stack is unmapped whole");
+    fn low(&mut self) -> usize {
+        self.0.as_mut_ptr().expose_provenance()
     }
 }
 

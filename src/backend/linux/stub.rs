@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::sync::{Mutex, PoisonError};
 
 use super::Linux;
-use super::memfd::{Purpose, create, own, seal, write};
+use super::memfd::{Purpose, Run, create, own, seal, write};
 use super::raw::ask;
 use crate::sys::{CWD, Call, Errno, Fd, RawFd, Syscalls, flags};
 
@@ -83,7 +83,7 @@ impl Kept {
 
 fn sealed() -> Result<Fd<'static, Linux>, Errno> {
     let fd = create(c"cofferdam-stub", Purpose::Execute)?;
-    write(fd.raw(), STUB)?;
+    write(fd.raw(), &[Run::of(STUB)])?;
     seal(fd.raw())?;
     Ok(fd)
 }
@@ -103,7 +103,7 @@ fn unnamed() -> Result<Fd<'static, Linux>, Errno> {
 fn unnamed_at(place: &CStr) -> Result<Fd<'static, Linux>, Errno> {
     let flags = O_TMPFILE | flags::O_RDWR | flags::O_CLOEXEC;
     let file = own(ask(&Call::Openat2 { dir: CWD, path: place, flags, mode: 0o555, resolve: 0 })?)?;
-    write(file.raw(), STUB)?;
+    write(file.raw(), &[Run::of(STUB)])?;
     // ETXTBSY: what is open for writing is not executed, so it is opened again, to be read.
     let name = CString::new(format!("/proc/self/fd/{}", file.raw())).map_err(|_| Errno::EINVAL)?;
     let (path, flags) = (&*name, flags::O_RDONLY | flags::O_CLOEXEC);

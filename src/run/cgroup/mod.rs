@@ -302,6 +302,23 @@ pub(super) struct Doors<'k, K: Kernel> {
     pub(super) tasks: Vec<Fd<'k, K>>,
 }
 
+impl<K: Kernel> Drop for Doors<'_, K> {
+    /// Closes all of them in one call where nobody else's descriptor is between.
+    fn drop(&mut self) {
+        let numbers: Vec<_> =
+            self.tasks.iter().filter_map(|fd| u32::try_from(fd.raw()).ok()).collect();
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return };
+        if !numbers.is_sorted_by(|a, b| a + 1 == *b) {
+            return;
+        }
+        let Some(kernel) = self.tasks.first().map(Fd::kernel) else { return };
+        let close = Call::CloseRange { first: *first, last: *last, flags: 0 };
+        if kernel.call(close).is_ok() {
+            self.tasks.drain(..).for_each(std::mem::forget);
+        }
+    }
+}
+
 /// Removes the directories, with those below them; what is gone already is success.
 ///
 /// # Errors

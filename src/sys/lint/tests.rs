@@ -1,3 +1,5 @@
+//! Each rule of the lint, broken by a program of its own.
+
 use crate::sys::flags::{O_CLOEXEC, O_PATH, PR_SET_NO_NEW_PRIVS};
 use crate::sys::{Act, Builder, Call, Errno, Handle, OnError, Program, Rule, Slot, lint};
 
@@ -47,7 +49,8 @@ fn a_sound_program_has_no_fault() {
 #[test]
 fn an_open_descriptor_is_close_on_exec() {
     let mut builder = Builder::new(1);
-    let _ = open(&mut builder, O_PATH);
+    let slot = open(&mut builder, O_PATH);
+    builder.close(slot);
     execve(&mut builder);
     assert_eq!(rules(&builder.finish()), [Rule::Descriptor]);
 }

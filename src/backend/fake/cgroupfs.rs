@@ -1,0 +1,361 @@
+//! The files of cgroups: which there are, what they say, what writing to them does.
+
+use super::files::{Attributes, Ino, Name};
+use super::{Answer, Pid, World};
+use crate::sys::{Errno, flags};
+
+/// The controllers of v2.
+pub(super) const CONTROLLERS: [&str; 6] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids"];
+
+/// A file that cgroups have.
+struct File {
+    name: &'static str,
+    /// Whose it is; of nobody's there is one in every cgroup.
+    controller: &'static str,
+    version: Version,
+    /// What it says before anybody wrote to it.
+    fresh: &'static str,
+    access: u32,
+}
+
+/// Which trees have a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+    /// Two, but not at the root.
+    Under,
+}
+
+const RO: u32 = 0o444;
+const RW: u32 = 0o644;
+const WO: u32 = 0o200;
+
+macro_rules! files {
+    ($($version:ident $controller:literal: $($name:literal $access:ident $fresh:literal),*;)*) => {
+        /// Every file; its number is its place here.
+        const FILES: &[File] = &[$($(File {
+            name: $name,
+            controller: $controller,
+            version: Version::$version,
+            fresh: $fresh,
+            access: $access,
+        }),*),*];
+    };
+}
+
+files! {
+    One "": "cgroup.procs" RW "", "tasks" RW "", "notify_on_release" RW "0\n",
+        "cgroup.clone_children" RW "0\n";
+    One "memory": "memory.limit_in_bytes" RW "9223372036854771712\n",
+        "memory.soft_limit_in_bytes" RW "9223372036854771712\n",
+        "memory.memsw.limit_in_bytes" RW "9223372036854771712\n",
+        "memory.kmem.limit_in_bytes" RW "9223372036854771712\n",
+        "memory.kmem.tcp.limit_in_bytes" RW "9223372036854771712\n",
+        "memory.swappiness" RW "60\n", "memory.use_hierarchy" RW "1\n",
+        "memory.oom_control" RW "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
+        "memory.usage_in_bytes" RO "4096\n", "memory.max_usage_in_bytes" RW "4096\n",
+        "memory.failcnt" RW "0\n", "memory.stat" RO "cache 0\nrss 4096\n",
+        "cgroup.event_control" WO "";
+    One "pids": "pids.max" RW "max\n", "pids.current" RO "";
+    One "freezer": "freezer.state" RW "", "freezer.self_freezing" RO "",
+        "freezer.parent_freezing" RO "";
+    One "devices": "devices.allow" WO "", "devices.deny" WO "", "devices.list" RO "a *:* rwm\n";
+    One "cpu": "cpu.shares" RW "1024\n", "cpu.cfs_quota_us" RW "-1\n",
+        "cpu.cfs_period_us" RW "100000\n", "cpu.rt_runtime_us" RW "0\n",
+        "cpu.rt_period_us" RW "1000000\n",
+        "cpu.stat" RO "nr_periods 0\nnr_throttled 0\nthrottled_time 0\n";
+    One "cpuacct": "cpuacct.usage" RW "0\n", "cpuacct.stat" RO "user 0\nsystem 0\n",
+        "cpuacct.usage_percpu" RO "0\n";
+    One "cpuset": "cpuset.cpus" RW "\n", "cpuset.mems" RW "\n";
+    Two "": "cgroup.procs" RW "", "cgroup.threads" RW "", "cgroup.controllers" RO "",
+        "cgroup.subtree_control" RW "", "cgroup.max.depth" RW "max\n",
+        "cgroup.max.descendants" RW "max\n", "cgroup.stat" RO "nr_descendants 0\n";
+    Under "": "cgroup.events" RO "", "cgroup.freeze" RW "", "cgroup.kill" WO "",
+        "cgroup.type" RW "domain\n";
+    Under "memory": "memory.max" RW "max\n", "memory.high" RW "max\n", "memory.low" RW "0\n",
+        "memory.min" RW "0\n", "memory.swap.max" RW "max\n", "memory.current" RO "4096\n",
+        "memory.swap.current" RO "0\n", "memory.peak" RO "4096\n",
+        "memory.oom.group" RW "0\n", "memory.stat" RO "anon 4096\nfile 0\n",
+        "memory.events" RO "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n";
+    Under "pids": "pids.max" RW "max\n", "pids.current" RO "", "pids.events" RO "max 0\n";
+    Under "cpu": "cpu.max" RW "max 100000\n", "cpu.weight" RW "100\n", "cpu.idle" RW "0\n",
+        "cpu.max.burst" RW "0\n";
+    Two "": "cpu.stat" RO "usage_usec 0\nuser_usec 0\nsystem_usec 0\n";
+    Under "cpuset": "cpuset.cpus" RW "\n", "cpuset.mems" RW "\n",
+        "cpuset.cpus.effective" RO "0-1\n";
+    Under "io": "io.max" RW "", "io.weight" RW "default 100\n", "io.bfq.weight" RW "default 100\n",
+        "io.stat" RO "";
+    Under "hugetlb": "hugetlb.2MB.max" RW "max\n", "hugetlb.2MB.current" RO "0\n",
+        "hugetlb.2MB.events" RO "max 0\n";
+}
+
+fn file(number: u8) -> Option<&'static File> {
+    FILES.get(usize::from(number))
+}
+
+/// Returns the name of a file.
+pub(super) fn name(number: u8) -> &'static str {
+    file(number).map_or("", |file| file.name)
+}
+
+/// Returns the number of the first file of that name.
+pub(super) fn number(name: &str) -> Option<u8> {
+    FILES.iter().position(|file| file.name == name).and_then(|at| u8::try_from(at).ok())
+}
+
+/// Returns the number that a limit is, `None` for `max`.
+pub(super) fn parse(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
+}
+
+impl World {
+    /// Returns the files of a cgroup by their numbers.
+    fn cgroup_files(&self, cgroup: u32) -> impl Iterator<Item = u8> {
+        let v2 = self.is_v2(cgroup);
+        let root = self.cgroups.get(cgroup).is_some_and(|there| there.parent == cgroup);
+        let controllers = self.controllers(cgroup);
+        let there = move |file: &File| {
+            (file.controller.is_empty() || controllers.contains(&file.controller))
+                && !self.profile.missing_files.contains(file.name)
+                && match file.version {
+                    Version::One => !v2,
+                    Version::Two => v2,
+                    Version::Under => v2 && !root,
+                }
+        };
+        (0..).zip(FILES).filter(move |(_, file)| there(file)).map(|(number, _)| number)
+    }
+
+    /// Returns what a cgroup's directory has under a name.
+    pub(super) fn cgroup_entry(&self, row: u32, name: &[u8]) -> Option<Ino> {
+        let cgroup = self.cgroups.get(row).filter(|cgroup| !cgroup.dead)?;
+        if let Some(child) = cgroup.children.get(name) {
+            return Some(Ino::Cgroup(*child));
+        }
+        let mut files = self.cgroup_files(row);
+        let number = files.find(|number| self::name(*number).as_bytes() == name)?;
+        Some(Ino::CgroupFile(row, number))
+    }
+
+    pub(super) fn cgroup_list(&self, row: u32) -> Vec<(Name, Ino)> {
+        let files = self
+            .cgroup_files(row)
+            .map(|number| (name(number).as_bytes().into(), Ino::CgroupFile(row, number)));
+        let children = self.cgroups.get(row).map(|cgroup| cgroup.children.clone());
+        let children = children.unwrap_or_default().into_iter();
+        children.map(|(name, child)| (name, Ino::Cgroup(child))).chain(files).collect()
+    }
+
+    pub(super) fn cgroup_attributes(&self, ino: Ino) -> Attributes {
+        let (row, number) = match ino {
+            Ino::CgroupFile(row, number) => (row, Some(number)),
+            Ino::Cgroup(row) => (row, None),
+            Ino::Nameless | Ino::Plain(_) | Ino::Proc(_) | Ino::Socket(_) | Ino::Space(_) => {
+                (0, None)
+            }
+        };
+        let device = 30 + self.cgroups.get(row).map_or(0, |cgroup| cgroup.hierarchy);
+        let (mode, inode) = match number {
+            Some(number) => {
+                let access = file(number).map_or(0, |file| file.access);
+                (flags::S_IFREG | access, u64::from(row) << 16 | 1 << 8 | u64::from(number))
+            }
+            None => (flags::S_IFDIR | 0o755, u64::from(row) << 16),
+        };
+        let mut found = Attributes::synthetic(mode, inode, device);
+        if let Some(cgroup) = self.cgroups.get(row) {
+            let given = number.and_then(|number| cgroup.owners.get(&number));
+            (found.uid, found.gid) = given.copied().unwrap_or((cgroup.uid, cgroup.gid));
+            found.links = u32::from(!cgroup.dead);
+        }
+        found
+    }
+
+    pub(super) fn own_cgroup(&mut self, ino: Ino, uid: u32, gid: u32) {
+        match ino {
+            Ino::Cgroup(row) => {
+                let files: Vec<u8> = self.cgroup_files(row).collect();
+                if let Some(cgroup) = self.cgroups.get_mut(row) {
+                    let before = (cgroup.uid, cgroup.gid);
+                    for file in files {
+                        cgroup.owners.entry(file).or_insert(before);
+                    }
+                    cgroup.uid = uid;
+                    cgroup.gid = gid;
+                }
+            }
+            Ino::CgroupFile(row, file) => {
+                if let Some(cgroup) = self.cgroups.get_mut(row) {
+                    cgroup.owners.insert(file, (uid, gid));
+                }
+            }
+            Ino::Nameless | Ino::Plain(_) | Ino::Proc(_) | Ino::Socket(_) | Ino::Space(_) => (),
+        }
+    }
+
+    pub(super) fn read_cgroup(&self, pid: Pid, row: u32, number: u8) -> Result<Vec<u8>, Errno> {
+        let Some(cgroup) = self.cgroups.get(row).filter(|cgroup| !cgroup.dead) else {
+            return Err(Errno::ENODEV);
+        };
+        let bit = |set: bool| format!("{}\n", u8::from(set));
+        let above = cgroup.parent;
+        let text = match name(number) {
+            "cgroup.procs" | "cgroup.threads" | "tasks" => return Ok(self.listed(pid, row)),
+            "cgroup.controllers" => self.controllers(row).join(" ") + "\n",
+            "cgroup.subtree_control" => cgroup.enabled.join(" ") + "\n",
+            "cgroup.events" => {
+                let (populated, frozen) = (self.is_populated(row), cgroup.frozen);
+                format!("populated {}\nfrozen {}\n", u8::from(populated), u8::from(frozen))
+            }
+            "cgroup.freeze" | "freezer.self_freezing" => bit(cgroup.freeze),
+            "freezer.parent_freezing" => bit(above != row && self.is_freezing(above)),
+            "freezer.state" => match (self.is_freezing(row), cgroup.frozen) {
+                (true, true) => "FROZEN\n".to_owned(),
+                (true, false) => "FREEZING\n".to_owned(),
+                (false, _) => "THAWED\n".to_owned(),
+            },
+            "pids.current" => {
+                let below = self.below(row).into_iter();
+                let count = |c| self.in_cgroup(c, super::procs::Life::is_charged).count();
+                format!("{}\n", below.map(count).sum::<usize>())
+            }
+            _ => {
+                let fresh = file(number).map_or("", |file| file.fresh).as_bytes();
+                return Ok(cgroup.files.get(&number).map_or(fresh, |held| held).to_vec());
+            }
+        };
+        Ok(text.into_bytes())
+    }
+
+    fn listed(&self, pid: Pid, row: u32) -> Vec<u8> {
+        let space = self.task(pid).space(super::spaces::Kind::Pid);
+        let inside = self.in_cgroup(row, super::procs::Life::is_listed);
+        let lines = inside.map(|member| format!("{}\n", self.number_in(space, member)));
+        lines.collect::<String>().into_bytes()
+    }
+
+    pub(super) fn write_cgroup(&mut self, pid: Pid, at: (u32, u8), bytes: &[u8]) -> Answer {
+        let (row, number) = at;
+        if self.is_dead(Ino::Cgroup(row)) {
+            return Err(Errno::ENODEV);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?.trim();
+        match name(number) {
+            "cgroup.procs" | "cgroup.threads" | "tasks" => self.enter_cgroup(pid, row, text)?,
+            "cgroup.subtree_control" => self.enable(row, text)?,
+            "cgroup.freeze" => self.set_freeze(row, parse_bit(text)?),
+            "freezer.state" if self.cgroups.get(row).is_some_and(|c| c.parent == row) => {
+                return Err(Errno::EINVAL);
+            }
+            "freezer.state" => match text {
+                "FROZEN" => self.set_freeze(row, true),
+                "THAWED" => self.set_freeze(row, false),
+                _ => return Err(Errno::EINVAL),
+            },
+            "cgroup.kill" if text == "1" => {
+                for cgroup in self.below(row) {
+                    let inside = self.in_cgroup(cgroup, super::procs::Life::is_alive);
+                    for member in inside.collect::<Vec<_>>() {
+                        self.die(member, flags::SIGKILL);
+                    }
+                }
+            }
+            "cgroup.kill" => return Err(Errno::EINVAL),
+            limit => {
+                check_limit(limit, text)?;
+                if let Some(cgroup) = self.cgroups.get_mut(row) {
+                    cgroup.files.insert(number, format!("{text}\n").into_bytes().into());
+                }
+            }
+        }
+        Ok(bytes.len() as u64)
+    }
+
+    fn enter_cgroup(&mut self, pid: Pid, row: u32, text: &str) -> Result<(), Errno> {
+        let number: u32 = text.parse().map_err(|_| Errno::EINVAL)?;
+        let target = if number == 0 { Some(pid) } else { self.numbered(pid, number) };
+        let target = target.filter(|target| self.task(*target).life.is_listed());
+        let target = target.ok_or(Errno::ESRCH)?;
+        self.can_attach(row)?;
+        self.attach(target, row);
+        Ok(())
+    }
+
+    /// Changes which controllers the children of a cgroup have (cgroups(7)).
+    fn enable(&mut self, row: u32, text: &str) -> Result<(), Errno> {
+        let offered = self.controllers(row);
+        let Some(cgroup) = self.cgroups.get(row) else { return Err(Errno::ENODEV) };
+        let mut enabled = cgroup.enabled.to_vec();
+        for word in text.split_whitespace() {
+            let (sign, name) = word.split_at_checked(1).ok_or(Errno::EINVAL)?;
+            let known =
+                CONTROLLERS.into_iter().find(|known| *known == name).ok_or(Errno::EINVAL)?;
+            match sign {
+                "+" if !offered.contains(&known) => return Err(Errno::ENOENT),
+                "+" if !enabled.contains(&known) => enabled.push(known),
+                "+" => (),
+                "-" => {
+                    let below = cgroup.children.values().filter_map(|c| self.cgroups.get(*c));
+                    if below.into_iter().any(|child| child.enabled.contains(&known)) {
+                        return Err(Errno::EBUSY);
+                    }
+                    enabled.retain(|other| *other != known);
+                }
+                _ => return Err(Errno::EINVAL),
+            }
+        }
+        let inner = cgroup.parent != row && !enabled.is_empty();
+        if inner && self.in_cgroup(row, super::procs::Life::is_charged).next().is_some() {
+            return Err(Errno::EBUSY);
+        }
+        enabled.sort_by_key(|name| CONTROLLERS.iter().position(|known| known == name));
+        if let Some(cgroup) = self.cgroups.get_mut(row) {
+            cgroup.enabled = enabled.into();
+        }
+        Ok(())
+    }
+
+    /// Returns whether a file says something else than when an open file last read it.
+    pub(super) fn announces(&self, open: &super::fds::Open) -> bool {
+        let Ino::CgroupFile(row, number) = open.place().ino else { return false };
+        let Some(seen) = &open.seen else { return false };
+        name(number) == "cgroup.events"
+            && self.read_cgroup(1, row, number).as_deref() != Ok(&**seen)
+    }
+}
+
+fn parse_bit(text: &str) -> Result<bool, Errno> {
+    match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err(Errno::ERANGE),
+    }
+}
+
+/// Refuses what a limit does not take.
+fn check_limit(name: &str, text: &str) -> Result<(), Errno> {
+    let number = |word: &str| word == "max" || word.parse::<i64>().is_ok();
+    let good = match name {
+        "cpu.max" => text.split_whitespace().all(number) && !text.is_empty(),
+        "cpu.weight" => match text.parse::<u32>() {
+            Ok(1..=10000) => true,
+            Ok(_) => return Err(Errno::ERANGE),
+            Err(_) => false,
+        },
+        "memory.max"
+        | "memory.high"
+        | "memory.low"
+        | "memory.min"
+        | "memory.swap.max"
+        | "pids.max"
+        | "memory.limit_in_bytes"
+        | "memory.soft_limit_in_bytes"
+        | "memory.memsw.limit_in_bytes"
+        | "cpu.shares"
+        | "cpu.cfs_quota_us"
+        | "cpu.cfs_period_us" => number(text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G'])),
+        _ => true,
+    };
+    if good { Ok(()) } else { Err(Errno::EINVAL) }
+}

@@ -1,0 +1,323 @@
+//! Children: programs of the runtime's, advanced one operation per turn by the one interpreter.
+
+use std::cell::{Cell, RefCell};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use super::fds::{self, Entry};
+use super::files::Ino;
+use super::procs::Role;
+use super::spaces::Kind;
+use super::{Answer, Pid, World};
+use crate::sys::{Call, Child, Code, Cursor, Errno, Kernel, Live, Op, RawFd, Strings, Turn, flags};
+
+/// A program at some place, with the descriptors that it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Running {
+    code: Arc<Copied>,
+    cursor: Cursor,
+    given: Arc<[RawFd]>,
+    tasks: Arc<[RawFd]>,
+    stage: Stage,
+}
+
+/// What a child does before and while it performs its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    Going,
+    /// It joins a cgroup of v1 by the descriptor of that place.
+    Joining(u8),
+    /// It waits until its id maps are written.
+    Mapping,
+}
+
+/// A program in the world, hashed once.
+#[derive(Debug, PartialEq, Eq)]
+struct Copied {
+    hash: u64,
+    ops: Box<[Op]>,
+    bytes: Box<[u8]>,
+    given: u8,
+}
+
+impl Hash for Copied {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Copied {
+    fn new(code: Code<'_>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        code.hash(&mut hasher);
+        Self {
+            hash: hasher.finish(),
+            ops: code.ops.into(),
+            bytes: code.bytes.into(),
+            given: code.given,
+        }
+    }
+
+    fn code(&self) -> Code<'_> {
+        Code { ops: &self.ops, bytes: &self.bytes, given: self.given }
+    }
+}
+
+/// The kernel as a child sees it during its turn.
+struct Direct<'w> {
+    world: RefCell<&'w mut World>,
+    pid: Pid,
+}
+
+impl Kernel for Direct<'_> {
+    fn call(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
+        self.world.borrow_mut().perform(self.pid, &call)
+    }
+}
+
+/// A kernel that only asks whether the next call could be performed.
+struct Peek<'w> {
+    world: &'w World,
+    pid: Pid,
+    enabled: Cell<bool>,
+}
+
+impl Kernel for Peek<'_> {
+    fn call(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
+        let waits = self.world.could_wait(self.pid, &call);
+        self.enabled.set(waits || self.world.enabled(self.pid, &call));
+        Err(Errno::EIO)
+    }
+}
+
+impl World {
+    /// Makes a child of `pid` that performs a program.
+    pub(super) fn spawn(&mut self, pid: Pid, child: Child<'_>, pidfd: &[Cell<u8>]) -> Answer {
+        let joined = self.birthplace(pid, child.cgroup)?;
+        let kept: Vec<RawFd> =
+            [0, 1, 2].iter().chain(child.given).chain(child.tasks).copied().collect();
+        for fd in child.given.iter().chain(child.tasks) {
+            self.open_of(pid, *fd)?;
+        }
+        let stage = match (child.mapped, child.tasks) {
+            (true, _) => Stage::Mapping,
+            (false, []) => Stage::Going,
+            (false, _) => Stage::Joining(0),
+        };
+        let running = Running {
+            code: Arc::new(Copied::new(child.code)),
+            cursor: Cursor::new(child.code, child.given),
+            given: child.given.into(),
+            tasks: child.tasks.into(),
+            stage,
+        };
+        if child.namespaces & !flags::CLONE_NEWUSER != 0
+            && child.namespaces & flags::CLONE_NEWUSER == 0
+            && !self.capable_in(pid, super::creds::SYS_ADMIN, self.task(pid).space(Kind::User))
+        {
+            return Err(Errno::EPERM);
+        }
+        let made = self.copy_task(pid, Role::Program(running), child.namespaces)?;
+        self.keep_only(made, &kept);
+        if let Some(cgroup) = joined {
+            self.attach(made, cgroup);
+        }
+        let open = fds::Open::new(fds::What::Pidfd(Some(made)), flags::O_RDWR | flags::O_CLOEXEC);
+        let fd = self.give(pid, open)?;
+        super::parts::fill(pidfd, &fd.to_le_bytes()[..4]);
+        Ok(u64::from(self.number_in(self.task(pid).space(Kind::Pid), made)))
+    }
+
+    /// Returns the cgroup that a child is born in, or why it cannot be.
+    fn birthplace(&self, pid: Pid, fd: Option<RawFd>) -> Result<Option<u32>, Errno> {
+        let Some(fd) = fd else { return Ok(None) };
+        let Ino::Cgroup(cgroup) = self.open_of(pid, fd)?.place().ino else {
+            return Err(Errno::EBADF);
+        };
+        self.may(pid, Ino::Cgroup(cgroup), 2)?;
+        self.can_attach(cgroup)?;
+        Ok(Some(cgroup))
+    }
+
+    /// Closes every descriptor of `pid` but those.
+    fn keep_only(&mut self, pid: Pid, kept: &[RawFd]) {
+        let mut fds = std::mem::take(&mut self.task_mut(pid).fds);
+        let closed: Vec<(RawFd, Entry)> = fds
+            .iter()
+            .filter(|(fd, _)| !kept.contains(fd))
+            .map(|(fd, entry)| (*fd, *entry))
+            .collect();
+        let table = Arc::make_mut(&mut fds);
+        for (fd, _) in &closed {
+            table.remove(fd);
+        }
+        self.task_mut(pid).fds = fds;
+        for (_, entry) in closed {
+            self.release(entry.open);
+        }
+    }
+
+    /// Makes the copy of itself that the program of `pid` asks for.
+    pub(super) fn fork(&mut self, pid: Pid, kinds: u64) -> Answer {
+        let Role::Program(running) = &self.task(pid).role else {
+            super::parts::unmodelled("clone", "by a client");
+        };
+        let mut copy = running.clone();
+        copy.cursor.at += 1;
+        let made = self.copy_task(pid, Role::Program(copy), kinds)?;
+        Ok(u64::from(self.number_in(self.task(pid).space(Kind::Pid), made)))
+    }
+
+    /// Returns whether the program of `pid` can take a turn.
+    pub(super) fn can_turn(&self, pid: Pid) -> bool {
+        let Role::Program(running) = &self.task(pid).role else { return false };
+        match running.stage {
+            Stage::Joining(_) => true,
+            Stage::Mapping => running.given.first().is_none_or(|fd| self.may_read(pid, *fd)),
+            Stage::Going => {
+                let peek = Peek { world: self, pid, enabled: Cell::new(true) };
+                let mut cursor = running.cursor;
+                let _: Turn = cursor.step(running.code.code(), &peek);
+                peek.enabled.get()
+            }
+        }
+    }
+
+    /// Lets the program of `pid` take a turn.
+    pub(super) fn turn(&mut self, pid: Pid) {
+        let Role::Program(mut running) = self.task(pid).role.clone() else { return };
+        match running.stage {
+            Stage::Going => self.go(pid, &mut running),
+            Stage::Joining(next) => self.join(pid, &mut running, next),
+            Stage::Mapping => self.map(pid, &mut running),
+        }
+        if let Some(task) = self.tasks.get_mut(pid)
+            && task.life.is_alive()
+            && let Role::Program(kept) = &mut task.role
+        {
+            *kept = running;
+        }
+    }
+
+    fn go(&mut self, pid: Pid, running: &mut Running) {
+        let code = Arc::clone(&running.code);
+        let mut cursor = running.cursor;
+        if !self.is_ready(pid, cursor, code.code()) {
+            return;
+        }
+        let turn = {
+            let direct = Direct { world: RefCell::new(self), pid };
+            cursor.step(code.code(), &direct)
+        };
+        running.cursor = cursor;
+        match turn {
+            Turn::Failed { op, errno } => self.fail(pid, running, Report { op, errno }),
+            Turn::Going => (),
+            Turn::Over => self.die(pid, 0),
+        }
+    }
+
+    /// Returns whether the next call can be performed; if not, begins to wait for it.
+    fn is_ready(&mut self, pid: Pid, mut cursor: Cursor, code: Code<'_>) -> bool {
+        struct Begin<'w> {
+            world: RefCell<&'w mut World>,
+            pid: Pid,
+            ready: Cell<bool>,
+        }
+        impl Kernel for Begin<'_> {
+            fn call(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
+                let mut world = self.world.borrow_mut();
+                self.ready.set(world.enabled(self.pid, &call));
+                if !self.ready.get() {
+                    world.begin_wait(self.pid, &call);
+                }
+                Err(Errno::EIO)
+            }
+        }
+        let begin = Begin { world: RefCell::new(self), pid, ready: Cell::new(true) };
+        let _: Turn = cursor.step(code, &begin);
+        begin.ready.get()
+    }
+
+    fn join(&mut self, pid: Pid, running: &mut Running, next: u8) {
+        let Some(fd) = running.tasks.get(usize::from(next)).copied() else {
+            let kept: Vec<RawFd> = [0, 1, 2].iter().chain(&*running.given).copied().collect();
+            self.keep_only(pid, &kept);
+            running.stage = Stage::Going;
+            return;
+        };
+        running.stage = Stage::Joining(next + 1);
+        if let Err(errno) = self.perform(pid, &Call::Write { fd, bytes: b"0" }) {
+            // No operation failed: the program has not begun.
+            self.fail(pid, running, Report { op: u16::MAX, errno });
+        }
+    }
+
+    fn map(&mut self, pid: Pid, running: &mut Running) {
+        let byte = [Cell::new(0)];
+        let fd = running.given.first().copied().unwrap_or(-1);
+        if self.perform(pid, &Call::Read { fd, buf: &byte }) != Ok(1) {
+            self.die(pid, 1 << 8);
+            return;
+        }
+        running.stage = Stage::Joining(0);
+        let (uid, gid) = (
+            self.meant(pid, 0, super::creds::Id::User),
+            self.meant(pid, 0, super::creds::Id::Group),
+        );
+        match (uid, gid) {
+            (Ok(uid), Ok(gid)) => {
+                let creds = &mut self.task_mut(pid).creds;
+                creds.uid = uid;
+                creds.gid = gid;
+            }
+            _ => self.fail(pid, running, Report { op: u16::MAX, errno: Errno::EINVAL }),
+        }
+    }
+
+    fn fail(&mut self, pid: Pid, running: &Running, report: Report) {
+        let [op, errno] = [report.op, report.errno.0].map(u16::to_le_bytes);
+        let bytes = [b'F', 0, op[0], op[1], errno[0], errno[1]];
+        if let Some(fd) = running.given.first().copied()
+            && self.may_write(pid, fd, bytes.len())
+        {
+            // The one who would read it may be gone, and then nobody wants to know.
+            let _ = self.perform(pid, &Call::Write { fd, bytes: &bytes });
+        }
+        self.die(pid, 1 << 8);
+    }
+
+    /// Becomes the script of the file at `path`.
+    pub(super) fn execve(&mut self, pid: Pid, path: &[u8], argv: Strings<'_>) -> Answer {
+        let place = self.find(super::walk::Walk::new(pid, crate::sys::CWD, path))?;
+        let kind = self.attributes(place.ino).kind();
+        let barred = self.mount_flags(place) & flags::MS_NOEXEC != 0;
+        if kind != flags::S_IFREG || barred {
+            return Err(Errno::EACCES);
+        }
+        self.may(pid, place.ino, 1)?;
+        let Ino::Plain(row) = place.ino else { return Err(Errno::EACCES) };
+        let payload = self.inodes.get(row).and_then(|inode| inode.payload.clone());
+        let payload = payload.ok_or(Errno::ENOEXEC)?;
+        let closed: Vec<RawFd> =
+            self.task(pid).fds.iter().filter(|(_, e)| e.cloexec).map(|(fd, _)| *fd).collect();
+        for fd in closed {
+            self.close(pid, fd)?;
+        }
+        let root = self.root_uid(pid);
+        let task = self.task_mut(pid);
+        task.creds.execute(root);
+        task.traps.clear();
+        task.exe = Some(place);
+        task.argv = argv.0.into();
+        task.role = Role::Script { payload, at: 0 };
+        Ok(0)
+    }
+}
+
+/// What a child says before it ends in failure.
+#[derive(Clone, Copy)]
+struct Report {
+    op: u16,
+    errno: Errno,
+}

@@ -1,0 +1,65 @@
+//! Which kernel it is: the layout of cgroups, what is missing, how much there is.
+
+use std::collections::BTreeSet;
+
+/// How cgroups are mounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Cgroups {
+    /// One hierarchy per controller, and a v2 one without controllers at `unified`.
+    Hybrid,
+    /// One hierarchy per controller.
+    V1,
+    /// One hierarchy.
+    #[default]
+    V2,
+}
+
+/// A kernel and its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Profile {
+    /// How cgroups are mounted.
+    pub cgroups: Cgroups,
+    /// The user that clients run as; 0 has every capability.
+    pub euid: u32,
+    /// Whether a cgroup stays populated for a while after its last process was waited for.
+    pub lingering: bool,
+    /// Calls that answer `ENOSYS`, by the names in [`TABLE`](crate::sys::TABLE).
+    pub missing: BTreeSet<&'static str>,
+    /// Names of files that do not exist in cgroup directories (`cgroup.kill` before 5.14).
+    pub missing_files: BTreeSet<&'static str>,
+    /// The first process number that is not given.
+    pub pid_max: u32,
+    /// How many bytes a pipe holds.
+    pub pipe_bytes: usize,
+    /// What uname(2) calls the release.
+    pub release: &'static str,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            cgroups: Cgroups::default(),
+            euid: 0,
+            lingering: true,
+            missing: BTreeSet::new(),
+            missing_files: BTreeSet::new(),
+            pid_max: 64,
+            pipe_bytes: 65536,
+            release: "6.12.0-fake",
+        }
+    }
+}
+
+impl Profile {
+    /// Returns the default kernel with cgroups of v1.
+    #[must_use]
+    pub fn v1() -> Self {
+        Self { cgroups: Cgroups::V1, ..Self::default() }
+    }
+
+    /// Returns the default kernel with cgroups of both versions.
+    #[must_use]
+    pub fn hybrid() -> Self {
+        Self { cgroups: Cgroups::Hybrid, ..Self::default() }
+    }
+}

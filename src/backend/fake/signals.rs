@@ -1,0 +1,122 @@
+//! Signals: who may send them, who feels them, and the log of all that were sent.
+
+use std::sync::Arc;
+
+use super::creds::KILL;
+use super::fds::What;
+use super::procs::{Life, Role};
+use super::spaces::{Held, Kind};
+use super::{Answer, Pid, World};
+use crate::sys::{Errno, RawFd, flags};
+
+/// A signal that was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Signalled {
+    /// Who sent it.
+    pub sender: Pid,
+    /// Whom it reached.
+    pub target: Pid,
+    /// Which signal.
+    pub signal: u32,
+    /// The client in whose tree the target grew, counted from 1; 0 is a stranger.
+    pub maker: u32,
+}
+
+impl World {
+    pub(super) fn kill(&mut self, pid: Pid, number: i32, signal: u32) -> Answer {
+        if signal > 64 {
+            return Err(Errno::EINVAL);
+        }
+        if number <= 0 {
+            super::parts::unmodelled("kill", &format!("{number}, {signal}: process groups"));
+        }
+        let target = self.numbered(pid, number.cast_unsigned()).ok_or(Errno::ESRCH)?;
+        self.send(pid, target, signal)
+    }
+
+    pub(super) fn pidfd_send_signal(&mut self, pid: Pid, fd: RawFd, signal: u32) -> Answer {
+        let What::Pidfd(target) = self.open_of(pid, fd)?.what else { return Err(Errno::EBADF) };
+        if signal > 64 {
+            return Err(Errno::EINVAL);
+        }
+        let target = target.ok_or(Errno::ESRCH)?;
+        self.send(pid, target, signal)
+    }
+
+    pub(super) fn pidfd_open(&mut self, pid: Pid, number: u32) -> Answer {
+        if number == 0 || number > i32::MAX.cast_unsigned() {
+            return Err(Errno::EINVAL);
+        }
+        let target = self.numbered(pid, number).ok_or(Errno::ESRCH)?;
+        self.give(
+            pid,
+            super::fds::Open::new(What::Pidfd(Some(target)), flags::O_RDWR | flags::O_CLOEXEC),
+        )
+    }
+
+    fn send(&mut self, pid: Pid, target: Pid, signal: u32) -> Answer {
+        let (from, to) = (&self.task(pid).creds, self.task(target));
+        let space = to.space(Kind::User);
+        if from.uid != to.creds.uid && !self.capable_in(pid, KILL, space) {
+            return Err(Errno::EPERM);
+        }
+        if signal == 0 {
+            return Ok(0);
+        }
+        let maker = to.maker;
+        Arc::make_mut(&mut self.signals).push(Signalled { sender: pid, target, signal, maker });
+        let from = self.task(pid).space(Kind::Pid);
+        self.deliver(target, signal, from);
+        Ok(0)
+    }
+
+    /// Lets a process feel a signal that comes from a pid namespace.
+    pub(super) fn deliver(&mut self, target: Pid, signal: u32, from: u32) {
+        let led = self.leads(target);
+        let frozen = self.is_frozen_v1(target);
+        let task = self.task_mut(target);
+        if task.life != Life::Running {
+            return;
+        }
+        let outside = from != task.space(Kind::Pid);
+        match signal {
+            // The first process of a namespace feels only what it handles, and what its ancestors
+            // send that nobody can handle (pid_namespaces(7)).
+            flags::SIGKILL | flags::SIGSTOP if led && !outside => (),
+            flags::SIGKILL if frozen => task.doomed = true,
+            flags::SIGKILL => self.die(target, signal),
+            flags::SIGSTOP => task.stopped = true,
+            flags::SIGCONT => task.stopped = false,
+            flags::SIGCHLD | flags::SIGWINCH | 23 => (),
+            _ if task.ignored >> (signal - 1) & 1 != 0 => (),
+            _ if let Some(status) = task.traps.get(&signal).copied() => {
+                self.die(target, u32::from(status) << 8);
+            }
+            _ if led || matches!(task.role, Role::Reaper) => (),
+            _ => self.die(target, signal),
+        }
+    }
+
+    fn leads(&self, pid: Pid) -> bool {
+        let space = self.task(pid).space(Kind::Pid);
+        match self.spaces.get(space).map(|space| &space.held) {
+            Some(Held::Pid { init, .. }) => *init == pid,
+            Some(_) | None => false,
+        }
+    }
+
+    /// Returns whether a process is stopped or frozen.
+    pub(super) fn is_halted(&self, pid: Pid) -> bool {
+        self.task(pid).stopped || self.is_frozen(pid)
+    }
+
+    pub(super) fn signal_default(&mut self, pid: Pid, signal: u32) -> Answer {
+        if signal == 0 || signal > 64 || matches!(signal, flags::SIGKILL | flags::SIGSTOP) {
+            return Err(Errno::EINVAL);
+        }
+        let task = self.task_mut(pid);
+        task.ignored &= !(1 << (signal - 1));
+        task.traps.remove(&signal);
+        Ok(0)
+    }
+}

@@ -1,0 +1,247 @@
+//! Unix sockets: connected pairs that keep messages and pass descriptors.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+
+use super::fds::{Entry, Open, What};
+use super::files::{Ino, Name};
+use super::{Answer, Pid, World};
+use crate::sys::{Errno, RawFd, flags};
+
+/// How many messages wait before a sender has to.
+const BACKLOG: usize = 64;
+
+/// One end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Socket {
+    kind: u32,
+    domain: u32,
+    peer: Peer,
+    inbox: VecDeque<Message>,
+    /// The peer went away without having read everything.
+    reset: bool,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Peer {
+    Gone,
+    Never,
+    /// The inode of a socket that somebody outside listens on.
+    Outside(u32),
+    Socket(u32),
+}
+
+/// A message, with the open file that it carries.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Message {
+    bytes: Name,
+    open: Option<u32>,
+}
+
+impl World {
+    pub(super) fn socket(&mut self, pid: Pid, domain: u32, kind: u32) -> Answer {
+        if !matches!(domain, flags::AF_UNIX | flags::AF_NETLINK) {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        let socket = Socket::new(domain, kind, Peer::Never);
+        let row = self.sockets.add(socket);
+        self.give(pid, Open::new(What::Socket(row), open_flags(kind)))
+    }
+
+    pub(super) fn socketpair(&mut self, pid: Pid, kinds: [u32; 2], ends: &[Cell<u8>]) -> Answer {
+        let [domain, kind] = kinds;
+        if domain != flags::AF_UNIX {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        let a = self.sockets.add(Socket::new(domain, kind, Peer::Never));
+        let b = self.sockets.add(Socket::new(domain, kind, Peer::Socket(a)));
+        if let Some(socket) = self.sockets.get_mut(a) {
+            socket.peer = Peer::Socket(b);
+        }
+        let one = self.give(pid, Open::new(What::Socket(a), open_flags(kind)))?;
+        let two = self.give(pid, Open::new(What::Socket(b), open_flags(kind)))?;
+        super::parts::fill(ends, &super::parts::pair(one, two));
+        Ok(0)
+    }
+
+    pub(super) fn connect(&mut self, pid: Pid, fd: RawFd, address: &[u8]) -> Answer {
+        let row = self.socket_of(pid, fd)?;
+        let path = address.get(2..).unwrap_or_default();
+        let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+        let place = self.find(super::walk::Walk::new(pid, crate::sys::CWD, path))?;
+        self.may(pid, place.ino, 2)?;
+        let Ino::Plain(inode) = place.ino else { return Err(Errno::ECONNREFUSED) };
+        if self.attributes(place.ino).kind() != flags::S_IFSOCK {
+            return Err(Errno::ECONNREFUSED);
+        }
+        if let Some(socket) = self.sockets.get_mut(row) {
+            socket.peer = Peer::Outside(inode);
+        }
+        Ok(0)
+    }
+
+    pub(super) fn socket_of(&self, pid: Pid, fd: RawFd) -> Result<u32, Errno> {
+        match self.open_of(pid, fd)?.what {
+            What::Socket(row) => Ok(row),
+            What::Named(_) | What::Pidfd(_) | What::Tree(_) => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    /// Returns what poll(2) says of a socket.
+    pub(super) fn socket_events(&self, row: u32) -> u32 {
+        let Some(socket) = self.sockets.get(row) else { return 0 };
+        let mut events = 0;
+        if !socket.inbox.is_empty() || socket.reset {
+            events |= flags::POLLIN;
+        }
+        match socket.peer {
+            Peer::Gone => events |= flags::POLLIN | flags::POLLOUT | flags::POLLHUP,
+            Peer::Never => events |= flags::POLLOUT | flags::POLLHUP,
+            Peer::Outside(_) => events |= flags::POLLOUT,
+            Peer::Socket(peer) => {
+                if self.sockets.get(peer).is_some_and(|peer| peer.inbox.len() < BACKLOG) {
+                    events |= flags::POLLOUT;
+                }
+            }
+        }
+        if socket.reset { events | flags::POLLERR } else { events }
+    }
+
+    pub(super) fn may_receive(&self, row: u32) -> bool {
+        self.sockets.get(row).is_none_or(|socket| {
+            !socket.inbox.is_empty()
+                || socket.reset
+                || matches!(socket.peer, Peer::Gone | Peer::Never)
+        })
+    }
+
+    pub(super) fn may_send(&self, row: u32) -> bool {
+        match self.sockets.get(row).map(|socket| socket.peer) {
+            Some(Peer::Socket(peer)) => {
+                self.sockets.get(peer).is_none_or(|peer| peer.inbox.len() < BACKLOG)
+            }
+            Some(Peer::Gone | Peer::Never | Peer::Outside(_)) | None => true,
+        }
+    }
+
+    /// Puts a message into the inbox at the other end.
+    pub(super) fn send_message(&mut self, row: u32, bytes: &[u8], open: Option<u32>) -> Answer {
+        let Some(socket) = self.sockets.get(row) else { return Err(Errno::EBADF) };
+        if socket.domain != flags::AF_UNIX {
+            super::parts::unmodelled("sendmsg", "to a netlink socket");
+        }
+        let message = Message { bytes: bytes.into(), open };
+        match socket.peer {
+            Peer::Gone => return Err(Errno::EPIPE),
+            Peer::Never => return Err(Errno::ENOTCONN),
+            // What goes outside is kept in the sender's own inbox, where nobody reads it.
+            Peer::Outside(_) => {
+                if let Some(socket) = self.sockets.get_mut(row) {
+                    socket.inbox.push_back(message);
+                }
+            }
+            Peer::Socket(peer) => {
+                let Some(peer) = self.sockets.get_mut(peer) else { return Err(Errno::EPIPE) };
+                if peer.inbox.len() >= BACKLOG {
+                    return Err(Errno::EAGAIN);
+                }
+                peer.inbox.push_back(message);
+            }
+        }
+        if let Some(open) = open {
+            self.hold(open);
+        }
+        Ok(bytes.len() as u64)
+    }
+
+    pub(super) fn send_fd(&mut self, pid: Pid, socket: RawFd, load: (&[u8], RawFd)) -> Answer {
+        let row = self.socket_of(pid, socket)?;
+        let (bytes, fd) = load;
+        let entry = self.entry(pid, fd)?;
+        self.send_message(row, bytes, Some(entry.open))
+    }
+
+    /// Takes a message out of an inbox; what `buf` does not hold of a packet is lost.
+    pub(super) fn receive(&mut self, row: u32, buf: &[Cell<u8>]) -> Result<Received, Errno> {
+        let Some(socket) = self.sockets.get_mut(row) else { return Err(Errno::EBADF) };
+        if socket.domain != flags::AF_UNIX {
+            super::parts::unmodelled("recvmsg", "from a netlink socket");
+        }
+        let streams = socket.kind == flags::SOCK_STREAM;
+        if matches!(socket.peer, Peer::Outside(_)) {
+            return Err(Errno::EAGAIN);
+        }
+        let Some(message) = socket.inbox.pop_front() else {
+            if std::mem::take(&mut socket.reset) {
+                return Err(Errno::ECONNRESET);
+            }
+            return match socket.peer {
+                Peer::Gone => Ok(Received { count: 0, open: None }),
+                Peer::Never => Err(Errno::ENOTCONN),
+                Peer::Outside(_) | Peer::Socket(_) => Err(Errno::EAGAIN),
+            };
+        };
+        super::parts::fill(buf, &message.bytes);
+        let count = buf.len().min(message.bytes.len());
+        if streams && count < message.bytes.len() {
+            let rest = message.bytes.get(count..).unwrap_or_default().into();
+            socket.inbox.push_front(Message { bytes: rest, open: None });
+        }
+        Ok(Received { count: count as u64, open: message.open })
+    }
+
+    pub(super) fn recv_fd(&mut self, pid: Pid, fd: RawFd, buf: &[Cell<u8>]) -> Answer {
+        let row = self.socket_of(pid, fd)?;
+        let received = self.receive(row, buf)?;
+        let brought = match received.open {
+            // The message's hold on the open file becomes the number's.
+            Some(open) => self.number(pid, Entry { open, cloexec: true }),
+            None => u64::from(u32::MAX),
+        };
+        Ok(brought << 32 | received.count)
+    }
+
+    /// Ends a socket whose last holder is gone.
+    pub(super) fn hang_up(&mut self, row: u32) {
+        let Some(socket) = self.sockets.remove(row) else { return };
+        if let Peer::Socket(peer) = socket.peer
+            && let Some(peer) = self.sockets.get_mut(peer)
+        {
+            peer.peer = Peer::Gone;
+            peer.reset = !socket.inbox.is_empty();
+        }
+        for message in socket.inbox {
+            if let Some(open) = message.open {
+                self.release(open);
+            }
+        }
+    }
+
+    /// Returns the messages that came to whoever listens at `path`, over connections that are
+    /// still open.
+    #[must_use]
+    pub fn received(&self, path: &str) -> Vec<Vec<u8>> {
+        let Ino::Plain(row) = self.place_at(path).ino else { return Vec::new() };
+        let there = self.sockets.iter().filter(|(_, socket)| socket.peer == Peer::Outside(row));
+        there.flat_map(|(_, socket)| socket.inbox.iter().map(|m| m.bytes.to_vec())).collect()
+    }
+}
+
+/// What a message brought.
+pub(super) struct Received {
+    pub(super) count: u64,
+    pub(super) open: Option<u32>,
+}
+
+impl Socket {
+    const fn new(domain: u32, kind: u32, peer: Peer) -> Self {
+        Self { kind: kind & 0xf, domain, peer, inbox: VecDeque::new(), reset: false }
+    }
+}
+
+/// Returns the flags of an open file for the type argument of socket(2), where they have the same
+/// numbers.
+fn open_flags(kind: u32) -> u64 {
+    flags::O_RDWR | u64::from(kind) & (flags::O_CLOEXEC | flags::O_NONBLOCK)
+}

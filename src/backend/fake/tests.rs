@@ -1,0 +1,260 @@
+use std::cell::{Cell, RefCell};
+
+use super::{Action, Payload, Profile, World};
+use crate::sys::{Builder, CWD, Call, Child, Errno, Handle, Kernel, RawFd, Syscalls, flags};
+
+fn world() -> World {
+    let mut world = World::new(Profile::default());
+    world.payload("/bin/sleep", Payload::sleep());
+    world.payload("/bin/three", Payload::exit(3));
+    world
+}
+
+/// Returns a program that executes a file.
+fn exec(path: &str) -> crate::sys::Program {
+    let mut builder = Builder::new(1);
+    let path_text = builder.text(path);
+    let argv = builder.list([path]);
+    let envp = builder.list([]);
+    builder.call(Call::Execve { path: path_text, argv, envp });
+    builder.finish()
+}
+
+fn child<'a>(program: &'a crate::sys::Program, given: &'a [RawFd]) -> Child<'a> {
+    Child { namespaces: 0, cgroup: None, tasks: &[], given, mapped: false, code: program.code() }
+}
+
+fn wait<K: Kernel>(kernel: &K, pid: u32) -> Result<u32, Errno> {
+    let status: [Cell<u8>; 4] = Default::default();
+    kernel.call(Call::Wait4 { pid, status: &status, options: 0 })?;
+    Ok(u32::from_le_bytes(status.each_ref().map(Cell::get)))
+}
+
+#[test]
+fn a_child_runs_its_program_and_its_status_is_waited_for() {
+    let world = RefCell::new(world());
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    let [mine, its] = kernel.socketpair().unwrap();
+    let program = exec("/bin/three");
+    let (number, pidfd) = kernel.spawn(child(&program, &[its.raw()])).unwrap();
+    drop(its);
+    assert_eq!(kernel.poll([(pidfd.raw(), flags::POLLIN)], -1).unwrap(), [flags::POLLIN]);
+    assert_eq!(wait(&kernel, number), Ok(3 << 8));
+    assert_eq!(kernel.read(mine.raw(), &mut [0; 8]).unwrap(), b"");
+}
+
+#[test]
+fn a_program_that_fails_reports_its_operation_and_its_errno() {
+    let world = RefCell::new(world());
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    let [mine, its] = kernel.socketpair().unwrap();
+    let program = exec("/bin/nothing");
+    let (number, _pidfd) = kernel.spawn(child(&program, &[its.raw()])).unwrap();
+    drop(its);
+    let mut report = [0; 8];
+    assert_eq!(kernel.read(mine.raw(), &mut report).unwrap(), [b'F', 0, 0, 0, 2, 0]);
+    assert_eq!(wait(&kernel, number), Ok(1 << 8));
+}
+
+#[test]
+fn a_program_forks_and_waits() {
+    let world = RefCell::new(world());
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    let [mine, its] = kernel.socketpair().unwrap();
+    let mut builder = Builder::new(1);
+    let slot = builder.take();
+    let fork = builder.fork(0, slot);
+    builder.call(Call::Exit { status: 7 });
+    builder.land(fork);
+    builder.push(
+        crate::sys::Act::Tell { fd: Handle::slot(0), slot },
+        crate::sys::OnError::Fail,
+        crate::sys::Slot::NONE,
+    );
+    let program = builder.finish();
+    let (number, _pidfd) = kernel.spawn(child(&program, &[its.raw()])).unwrap();
+    drop(its);
+    let mut told = [0; 4];
+    kernel.read(mine.raw(), &mut told).unwrap();
+    assert_eq!(u32::from_le_bytes(told), number + 1);
+    assert_eq!(wait(&kernel, number), Ok(0));
+    World::settle(&world);
+    assert_eq!(world.borrow().pids().len(), 2);
+}
+
+#[test]
+fn files_keep_what_is_written() {
+    let world = RefCell::new(world());
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    kernel.mkdir(CWD, c"/run/c", 0o700).unwrap();
+    let how = flags::O_CREAT | flags::O_EXCL | flags::O_RDWR;
+    let file = kernel.open_with(CWD, c"/run/c/state", how, 0o600).unwrap();
+    kernel.write_all(file.raw(), b"hello").unwrap();
+    assert_eq!(world.borrow().read_file("/run/c/state").unwrap(), b"hello");
+    let stat = kernel.read_all(kernel.open(CWD, c"/proc/self/stat", 0).unwrap().raw()).unwrap();
+    let stat = String::from_utf8(stat).unwrap();
+    assert_eq!(stat.split(' ').nth(21), Some("100"));
+}
+
+#[test]
+fn an_ignored_signal_does_not_kill_and_a_sigkill_does() {
+    let mut fresh = world();
+    fresh.payload("/bin/stubborn", Payload::from([Action::Ignore(15), Action::Sleep]));
+    let world = RefCell::new(fresh);
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    let [_mine, its] = kernel.socketpair().unwrap();
+    let program = exec("/bin/stubborn");
+    let (number, pidfd) = kernel.spawn(child(&program, &[its.raw()])).unwrap();
+    World::settle(&world);
+    for signal in [flags::SIGTERM, flags::SIGKILL] {
+        kernel.call(Call::PidfdSendSignal { fd: pidfd.raw(), signal }).unwrap();
+    }
+    assert_eq!(wait(&kernel, number), Ok(9));
+    assert_eq!(world.borrow().signals().len(), 2);
+    let again = kernel.call(Call::PidfdSendSignal { fd: pidfd.raw(), signal: flags::SIGTERM });
+    assert_eq!(again, Err(Errno::ESRCH));
+}
+
+/// Takes the lock, counts one up in the file, leaves the lock by closing.
+fn count_up(kernel: &super::Replay<'_>) -> Result<(), Errno> {
+    let lock = kernel.open_with(CWD, c"/run/lock", flags::O_CREAT | flags::O_RDWR, 0o600)?;
+    kernel.call(Call::Flock { fd: lock.raw(), operation: flags::LOCK_EX })?;
+    let file = kernel.open_with(CWD, c"/run/count", flags::O_CREAT | flags::O_RDWR, 0o600)?;
+    let mut block = [0; 8];
+    let count = kernel.read(file.raw(), &mut block)?.len();
+    drop(file);
+    let file = kernel.open(CWD, c"/run/count", flags::O_WRONLY)?;
+    kernel.write_all(file.raw(), &vec![b'x'; count + 1])
+}
+
+/// Explores every interleaving of the clients, each of which may be killed where `kills` says so.
+fn explore(kills: bool) -> std::collections::HashSet<(World, Vec<super::Client>)> {
+    let mut fresh = world();
+    let clients = [fresh.client(), fresh.client()].map(super::Client::new).to_vec();
+    let mut todo = vec![(fresh, clients)];
+    let mut seen = std::collections::HashSet::new();
+    while let Some(state) = todo.pop() {
+        if !seen.insert(state.clone()) {
+            continue;
+        }
+        for at in 0..state.1.len() {
+            let (mut world, mut clients) = state.clone();
+            match clients[at].advance(&mut world, &count_up) {
+                super::Progress::Asked => todo.push((world, clients)),
+                super::Progress::Blocked => todo.push((world, clients)),
+                super::Progress::Done(result) => {
+                    result.unwrap();
+                    let client = clients.remove(at);
+                    world.end_client(client.pid);
+                    todo.push((world, clients));
+                }
+                super::Progress::Killed => unreachable!("only this test kills"),
+            }
+            if kills {
+                let (mut world, mut clients) = state.clone();
+                let client = clients.remove(at);
+                world.kill_client(client.pid);
+                todo.push((world, clients));
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_lock_makes_two_clients_count_to_two_in_every_interleaving() {
+    let seen = explore(false);
+    let ends: Vec<_> = seen.iter().filter(|(_, clients)| clients.is_empty()).collect();
+    assert!(seen.len() > 20, "there is something to interleave: {}", seen.len());
+    for (world, _) in ends {
+        assert_eq!(world.read_file("/run/count").unwrap(), b"xx");
+        assert_eq!(world.violations(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_client_killed_anywhere_leaves_neither_lock_nor_descriptor() {
+    let before = world();
+    for (world, clients) in explore(true) {
+        if clients.is_empty() {
+            let left = world.residue(&before);
+            assert!(!left.iter().any(|line| line.contains("lock E")), "{left:?}");
+            assert_eq!(world.pids().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_number_comes_back_only_after_all_others_and_names_another_life() {
+    let mut world = World::new(Profile { pid_max: 8, ..Profile::default() });
+    let first = world.stranger(Payload::exit(0));
+    let started = world.task(first).started;
+    world.quiesce();
+    assert!(!world.pids().contains(&first));
+    let mut others = Vec::new();
+    loop {
+        let pid = world.stranger(Payload::exit(0));
+        if pid == first {
+            break;
+        }
+        world.quiesce();
+        others.push(pid);
+    }
+    assert_eq!(others, [3, 4, 5, 6, 7]);
+    assert_ne!(world.task(first).started, started);
+}
+
+#[test]
+fn a_descriptor_of_a_process_that_is_gone_does_not_reach_the_next_of_its_number() {
+    let world = RefCell::new(World::new(Profile { pid_max: 4, ..Profile::default() }));
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    let victim = world.borrow_mut().stranger(Payload::exit(0));
+    let pidfd = kernel.give(Call::PidfdOpen { pid: victim, flags: 0 }).unwrap();
+    let stat = kernel.open(CWD, c"/proc/3/stat", 0).unwrap();
+    World::settle(&world);
+    assert_eq!(world.borrow_mut().stranger(Payload::sleep()), victim);
+    let signal = flags::SIGKILL;
+    let sent = kernel.call(Call::PidfdSendSignal { fd: pidfd.raw(), signal });
+    assert_eq!(sent, Err(Errno::ESRCH));
+    assert_eq!(kernel.read_all(stat.raw()), Err(Errno::ESRCH));
+}
+
+#[test]
+#[should_panic(expected = "not deterministic")]
+fn a_body_that_changes_its_mind_is_found_out() {
+    let mut world = world();
+    let mut client = super::Client::new(world.client());
+    let times = Cell::new(0);
+    let body = |kernel: &super::Replay<'_>| {
+        times.set(times.get() + 1);
+        let path = if times.get() == 1 { c"/run" } else { c"/tmp" };
+        (kernel.stat(CWD, path, 0), kernel.stat(CWD, c"/dev", 0))
+    };
+    let _ = client.advance(&mut world, &body);
+    let _ = client.advance(&mut world, &body);
+}
+
+#[test]
+fn closing_what_is_not_open_is_written_down() {
+    let world = RefCell::new(world());
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    assert_eq!(kernel.call(Call::Close { fd: 77 }), Err(Errno::EBADF));
+    assert_eq!(world.borrow().violations().len(), 1);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_wait_that_nobody_can_end_is_found_out() {
+    let world = RefCell::new(world());
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    let [mine, _its] = kernel.socketpair().unwrap();
+    let _ = kernel.read(mine.raw(), &mut [0; 1]);
+}

@@ -1,0 +1,306 @@
+//! The path walk: components one at a time, with links, `..`, mounts and the limits of openat2(2).
+
+use std::collections::VecDeque;
+
+use super::files::{Ino, Name, Node, Place};
+use super::{Pid, World};
+use crate::sys::{CWD, Errno, RawFd, flags};
+
+const HOPS: u32 = 40;
+
+/// What is asked of a walk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk<'a> {
+    pub(super) pid: Pid,
+    pub(super) dir: RawFd,
+    pub(super) path: &'a [u8],
+    pub(super) last: Last,
+    /// `RESOLVE_*`
+    pub(super) resolve: u64,
+}
+
+/// What is done with a symbolic link at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Last {
+    Follow,
+    Keep,
+}
+
+/// Where a walk ended.
+#[derive(Clone, Debug)]
+pub(super) struct Walked {
+    /// The directory of the last component.
+    pub(super) parent: Place,
+    /// The last component; empty where the path was.
+    pub(super) name: Name,
+    /// What the last component leads to, if it exists.
+    pub(super) target: Option<Place>,
+    /// Whether the path ended in a slash.
+    pub(super) slash: bool,
+}
+
+/// Where a symbolic link leads.
+pub(super) enum Link {
+    /// Straight to an object (procfs).
+    Magic(Place),
+    /// To a path.
+    Text(Name),
+}
+
+impl<'a> Walk<'a> {
+    /// Returns a walk that follows every link.
+    pub(super) const fn new(pid: Pid, dir: RawFd, path: &'a [u8]) -> Self {
+        Self { pid, dir, path, last: Last::Follow, resolve: 0 }
+    }
+
+    /// Returns a walk that stops at a link.
+    pub(super) const fn keep(pid: Pid, dir: RawFd, path: &'a [u8]) -> Self {
+        Self { pid, dir, path, last: Last::Keep, resolve: 0 }
+    }
+
+    const fn has(&self, bits: u64) -> bool {
+        self.resolve & bits != 0
+    }
+}
+
+impl World {
+    /// Walks to an object that has to exist.
+    pub(super) fn find(&self, walk: Walk<'_>) -> Result<Place, Errno> {
+        let walked = self.walk(walk)?;
+        walked.target.ok_or(Errno::ENOENT)
+    }
+
+    /// Walks to an object, or with an empty path and `AT_EMPTY_PATH` stays at the descriptor.
+    pub(super) fn find_at(&self, walk: Walk<'_>, at_flags: u32) -> Result<Place, Errno> {
+        if walk.path.is_empty() && at_flags & flags::AT_EMPTY_PATH != 0 {
+            return self.start(walk.pid, walk.dir);
+        }
+        let last = if at_flags & flags::AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { walk.last };
+        self.find(Walk { last, ..walk })
+    }
+
+    /// Returns where a walk from `dir` begins.
+    pub(super) fn start(&self, pid: Pid, dir: RawFd) -> Result<Place, Errno> {
+        if dir == CWD { Ok(self.task(pid).cwd) } else { Ok(self.open_of(pid, dir)?.place()) }
+    }
+
+    /// Walks a path.
+    pub(super) fn walk(&self, walk: Walk<'_>) -> Result<Walked, Errno> {
+        if walk.path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        if walk.path.len() > 4095 {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let absolute = walk.path.first() == Some(&b'/');
+        let scoped = flags::RESOLVE_IN_ROOT | flags::RESOLVE_BENEATH;
+        if absolute && walk.has(flags::RESOLVE_BENEATH) {
+            return Err(Errno::EXDEV);
+        }
+        let start = if absolute && !walk.has(flags::RESOLVE_IN_ROOT) {
+            self.task(walk.pid).root
+        } else {
+            self.start(walk.pid, walk.dir)?
+        };
+        let root = if walk.has(scoped) { start } else { self.task(walk.pid).root };
+        let mut trail = Trail { walk, root, at: start, rest: VecDeque::new(), hops: 0 };
+        trail.push(walk.path);
+        trail.run(self)
+    }
+
+    /// Returns the topmost object over `place`, through whatever is mounted there.
+    pub(super) fn over(&self, mut place: Place) -> Place {
+        while let Some(mount) = self.mounted_at(place) {
+            let root = self.mounts.get(mount).map_or(place.ino, |mount| mount.root);
+            place = Place { mount, ino: root };
+        }
+        place
+    }
+
+    /// Returns the directory above `place`, not above `root`.
+    pub(super) fn above(&self, mut place: Place, root: Place) -> Place {
+        loop {
+            if place == root {
+                return place;
+            }
+            let Some(mount) = self.mounts.get(place.mount) else { return place };
+            if mount.root != place.ino {
+                let ino = self.parent_of(place.ino);
+                return Place { mount: place.mount, ino };
+            }
+            if mount.at.mount == 0 {
+                return place;
+            }
+            place = mount.at;
+        }
+    }
+
+    pub(super) fn parent_of(&self, ino: Ino) -> Ino {
+        match ino {
+            Ino::Cgroup(row) => Ino::Cgroup(self.cgroups.get(row).map_or(row, |c| c.parent)),
+            Ino::CgroupFile(row, _) => Ino::Cgroup(row),
+            Ino::Plain(row) => match self.inodes.get(row).map(|inode| &inode.node) {
+                Some(Node::Directory { parent, .. }) => Ino::Plain(*parent),
+                Some(_) | None => ino,
+            },
+            Ino::Proc(proc) => Ino::Proc(proc.parent()),
+            Ino::Nameless | Ino::Socket(_) | Ino::Space(_) => ino,
+        }
+    }
+
+    /// Returns what a directory has under a name.
+    pub(super) fn lookup(&self, pid: Pid, at: Place, name: &[u8]) -> Result<Option<Ino>, Errno> {
+        if name.len() > 255 {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        match at.ino {
+            Ino::Cgroup(row) => Ok(self.cgroup_entry(row, name)),
+            Ino::Plain(row) => match self.inodes.get(row).map(|inode| &inode.node) {
+                Some(Node::Directory { entries, .. }) => {
+                    Ok(entries.get(name).copied().map(Ino::Plain))
+                }
+                Some(_) | None => Err(Errno::ENOTDIR),
+            },
+            Ino::Proc(proc) => {
+                let space = self.mounts.get(at.mount).map_or(0, |mount| mount.pids);
+                Ok(self.proc_entry(pid, proc, (name, space)).map(Ino::Proc))
+            }
+            Ino::CgroupFile(..) | Ino::Nameless | Ino::Socket(_) | Ino::Space(_) => {
+                Err(Errno::ENOTDIR)
+            }
+        }
+    }
+
+    /// Returns where an object leads if it is a symbolic link.
+    pub(super) fn link_of(&self, pid: Pid, place: Place) -> Result<Option<Link>, Errno> {
+        match place.ino {
+            Ino::Plain(row) => Ok(match self.inodes.get(row).map(|inode| &inode.node) {
+                Some(Node::Link(target)) => Some(Link::Text(target.clone())),
+                Some(_) | None => None,
+            }),
+            Ino::Proc(proc) => {
+                let space = self.mounts.get(place.mount).map_or(0, |mount| mount.pids);
+                self.proc_link(pid, proc, space)
+            }
+            Ino::Cgroup(_)
+            | Ino::CgroupFile(..)
+            | Ino::Nameless
+            | Ino::Socket(_)
+            | Ino::Space(_) => Ok(None),
+        }
+    }
+}
+
+/// A walk on its way.
+struct Trail<'a> {
+    walk: Walk<'a>,
+    root: Place,
+    at: Place,
+    rest: VecDeque<Name>,
+    hops: u32,
+}
+
+impl Trail<'_> {
+    /// Puts the components of a path before what is left; a trailing slash leaves an empty one.
+    fn push(&mut self, path: &[u8]) {
+        let mut parts: Vec<Name> = path
+            .split(|byte| *byte == b'/')
+            .filter(|part| !part.is_empty())
+            .map(Name::from)
+            .collect();
+        if parts.is_empty() || path.ends_with(b"/") {
+            parts.push(Name::from(&b""[..]));
+        }
+        for part in parts.into_iter().rev() {
+            self.rest.push_front(part);
+        }
+    }
+
+    fn run(mut self, world: &World) -> Result<Walked, Errno> {
+        let mut parent = self.at;
+        let mut last = Name::from(&b"."[..]);
+        let mut slash = false;
+        while let Some(part) = self.rest.pop_front() {
+            if part.is_empty() {
+                slash = self.rest.is_empty();
+                if !world.is_directory(self.at.ino) {
+                    return Err(Errno::ENOTDIR);
+                }
+                continue;
+            }
+            if !world.is_directory(self.at.ino) {
+                return Err(Errno::ENOTDIR);
+            }
+            world.may(self.walk.pid, self.at.ino, 1)?;
+            parent = self.at;
+            last = part.clone();
+            match &*part {
+                b"." => (),
+                b".." => self.up(world)?,
+                name => {
+                    let final_name = self.rest.iter().all(|part| part.is_empty());
+                    let Some(ino) = world.lookup(self.walk.pid, self.at, name)? else {
+                        if !final_name {
+                            return Err(Errno::ENOENT);
+                        }
+                        let slash = !self.rest.is_empty();
+                        return Ok(Walked { parent, name: last, target: None, slash });
+                    };
+                    self.down(world, ino)?;
+                }
+            }
+        }
+        Ok(Walked { parent, name: last, target: Some(self.at), slash })
+    }
+
+    fn up(&mut self, world: &World) -> Result<(), Errno> {
+        if self.at == self.root && self.walk.has(flags::RESOLVE_BENEATH) {
+            return Err(Errno::EXDEV);
+        }
+        let above = world.over(world.above(self.at, self.root));
+        self.step(above)
+    }
+
+    /// Enters a child, through a link where the walk says so.
+    fn down(&mut self, world: &World, ino: Ino) -> Result<(), Errno> {
+        let child = Place { mount: self.at.mount, ino };
+        let link = world.link_of(self.walk.pid, child);
+        let follow = !self.rest.is_empty() || self.walk.last == Last::Follow;
+        if !follow {
+            return self.step(if matches!(link, Ok(None)) { world.over(child) } else { child });
+        }
+        let Some(link) = link? else {
+            return self.step(world.over(child));
+        };
+        self.hops += 1;
+        if self.hops > HOPS || self.walk.has(flags::RESOLVE_NO_SYMLINKS) {
+            return Err(Errno::ELOOP);
+        }
+        match link {
+            Link::Magic(_) if self.walk.has(flags::RESOLVE_NO_MAGICLINKS) => Err(Errno::ELOOP),
+            Link::Magic(_) if self.walk.has(flags::RESOLVE_BENEATH | flags::RESOLVE_IN_ROOT) => {
+                Err(Errno::EXDEV)
+            }
+            Link::Magic(place) => self.step(place),
+            Link::Text(target) => {
+                if target.first() == Some(&b'/') {
+                    if self.walk.has(flags::RESOLVE_BENEATH) {
+                        return Err(Errno::EXDEV);
+                    }
+                    let root = self.root;
+                    self.step(root)?;
+                }
+                self.push(&target);
+                Ok(())
+            }
+        }
+    }
+
+    fn step(&mut self, to: Place) -> Result<(), Errno> {
+        if to.mount != self.at.mount && self.walk.has(flags::RESOLVE_NO_XDEV) {
+            return Err(Errno::EXDEV);
+        }
+        self.at = to;
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! One life by one function, on the running kernel and on the fake one.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod stage;
+
+use std::cell::RefCell;
+
+use cofferdam::backend::fake::{Profile, World};
+use cofferdam::backend::linux::Linux;
+use cofferdam::spec::Spec;
+use cofferdam::sys::Kernel;
+use cofferdam::{Create, Error, Exec, Exit, Runtime};
+
+use common::Place;
+use stage::world;
+
+/// What a life looks like from outside, step by step.
+fn life<K: Kernel>(runtime: &Runtime<K>, create: &Create) -> Result<Vec<String>, Error> {
+    let mut seen = Vec::new();
+    let container = runtime.create("life", create)?;
+    seen.push(container.state()?.status.to_string());
+    seen.push(runtime.create("life", create).map(drop).unwrap_err().to_string());
+    seen.push(container.delete().map(|_| String::new()).unwrap_or_default());
+    let container = runtime.create("life", create)?;
+    container.start()?;
+    seen.push(container.state()?.status.to_string());
+    seen.push(container.start().unwrap_err().to_string());
+    seen.push(container.delete().map(drop).unwrap_err().to_string());
+    let process = container.process()?.0.unwrap_or_default();
+    let process = cofferdam::spec::Process { args: vec!["/bin/false".to_owned()], ..process };
+    let added = container.exec(&Exec { process, ..Exec::default() })?;
+    seen.push(format!("{:?}", added.wait()));
+    seen.push(container.processes()?.len().to_string());
+    container.pause()?;
+    seen.push(container.state()?.status.to_string());
+    container.resume()?;
+    container.kill(9)?;
+    assert_eq!(container.wait()?, Exit::Signal(9));
+    seen.push(container.state()?.status.to_string());
+    seen.push(container.kill(9).unwrap_err().to_string());
+    container.delete()?;
+    seen.push(container.start().unwrap_err().to_string());
+    container.force_delete()?;
+    seen.push(runtime.list()?.len().to_string());
+    Ok(seen)
+}
+
+fn sleeper(bundle: &str, rootfs: &str) -> Create {
+    let spec = Spec::usual(rootfs, ["/bin/sleep", "1000"]);
+    Create { bundle: bundle.to_owned(), spec, ..Create::default() }
+}
+
+const SEEN: &[&str] = &[
+    "created",
+    "container with given ID already exists",
+    "",
+    "running",
+    "cannot start an already running container",
+    "container is not stopped: running",
+    "Ok(Code(1))",
+    "1",
+    "paused",
+    "stopped",
+    "container not running",
+    "container does not exist",
+    "0",
+];
+
+#[test]
+fn a_life_on_linux() {
+    let place = Place::new();
+    let runtime = Runtime::new(Linux, place.state()).unwrap();
+    let seen = life(&runtime, &sleeper(&place.bundle(), &place.rootfs())).unwrap();
+    assert_eq!(seen, SEEN);
+}
+
+#[test]
+fn the_same_life_on_the_fake_kernel() {
+    for profile in [Profile::default(), Profile::v1(), Profile::hybrid()] {
+        let world = RefCell::new(world(profile));
+        let pid = world.borrow_mut().client();
+        let before = world.borrow().clone();
+        let kernel = World::process(&world, pid);
+        let runtime = Runtime::new(kernel, "/run/cofferdam").unwrap();
+        let seen = life(&runtime, &sleeper("/bundle", "/bundle/rootfs")).unwrap();
+        assert_eq!(seen, SEEN);
+        drop(runtime);
+        World::settle(&world);
+        assert_eq!(world.borrow().residue(&before), ["left: /run/cofferdam: directory, 711 0:0"]);
+    }
+}
