@@ -3,6 +3,8 @@
 extern crate alloc;
 
 pub mod backend;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod plan;
 pub mod run;
 pub mod spec;

@@ -24,7 +24,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("plan", &["spec", "sys"]),
     ("stub", &["sys"]),
-    ("backend", &["sys"]),
+    // Beside a kernel, Linux has a compiler of filters: a description in, what `run` is handed out.
+    ("backend", &["run", "spec", "sys"]),
     ("run", &["state", "plan", "spec", "sys"]),
     ("cli", &["*"]),
     ("bin", &["*"]),
@@ -32,7 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Where `unsafe` may stand, and how often the word does. Raising a number is a review event.
-const UNSAFE: &[(&str, usize)] = &[("src/backend/linux", 12), ("src/stub", 33)];
+const UNSAFE: &[(&str, usize)] = &[("src/backend/linux", 14), ("src/stub", 33)];
 
 /// Modules whose header must state their invariants.
 const STATED: &[&str] = &[

@@ -1,2 +1,7 @@
 //! The command `cofferdam`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cofferdam::cli::main()
+}

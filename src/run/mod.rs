@@ -46,6 +46,8 @@ mod runtime;
 mod store;
 
 pub use error::{Error, Failure};
+#[cfg(feature = "cli")]
+pub(crate) use probe::now;
 pub use process::{Exit, Process};
 pub use request::{Console, Create, Exec, Filter, Stdio};
 pub use runtime::{Container, Runtime, State};

@@ -150,7 +150,7 @@ impl Hierarchy {
 /// # Errors
 ///
 /// Those of clock_gettime(2).
-pub(super) fn now<K: Kernel>(kernel: &K) -> Result<String, Failure> {
+pub(crate) fn now<K: Kernel>(kernel: &K) -> Result<String, Failure> {
     let (seconds, nanoseconds) = kernel.clock(flags::CLOCK_REALTIME).doing(|| "read the clock")?;
     Ok(rfc3339(seconds, nanoseconds))
 }

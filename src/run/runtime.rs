@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::plan::{Host, Joined};
+use crate::plan::{Host, Joined, Plan};
 use crate::spec::{Process as ProcessSpec, Seccomp};
 use crate::state::{
     CgroupDir, DELETE, Facts, Liveness, ProcessId, Record, Refusal, Request, START, Status, Step,
@@ -170,6 +170,18 @@ impl<K: Kernel> Runtime<K> {
             terminal: operation.terminal.take(),
         });
         Ok(container)
+    }
+
+    /// Compiles what the first process of a container would do, and makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Whatever [`Runtime::create`] would refuse before it makes anything, but for a name that is
+    /// taken.
+    pub fn compile(&self, id: &str, create: &Create) -> Result<Plan, Error> {
+        let container = self.container(id)?;
+        let dirs = cgroup::dirs(self.host()?, &create.spec.cgroup, &container.id);
+        compile::create(self, create, &dirs)
     }
 
     /// Lists the containers in the order of their names, with what cannot be read among them.

@@ -13,6 +13,9 @@
 //! and no descriptor that stays open but the sealed stub's.
 
 mod born;
+mod device;
+#[cfg(feature = "seccomp")]
+pub mod filter;
 pub mod host;
 mod image;
 #[path = "../../stub/image.rs"]
@@ -23,6 +26,8 @@ mod spawn;
 mod stub;
 
 use crate::sys::{Call, Errno, Kernel, Live};
+
+pub use device::window_size;
 
 /// Linux, as the calling process sees it.
 ///

@@ -1,0 +1,31 @@
+//! What the commands ask of devices, and descriptors as the standard library knows them.
+
+#![expect(unsafe_code, reason = "a borrowed number, and a call that writes into memory")]
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use super::Linux;
+use super::raw::door;
+use crate::sys::{Errno, Fd, number};
+
+impl AsFd for Fd<'_, Linux> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is this value's, and open as long as the value lives.
+        unsafe { BorrowedFd::borrow_raw(self.raw()) }
+    }
+}
+
+/// Returns the size of a terminal, as a `struct winsize`.
+///
+/// # Errors
+///
+/// `ENOTTY` where it is no terminal.
+pub fn window_size(terminal: BorrowedFd<'_>) -> Result<[u8; 8], Errno> {
+    const TIOCGWINSZ: usize = 0x5413;
+    let mut size = [0_u8; 8];
+    let fd = usize::try_from(terminal.as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    let block = (&raw mut size).expose_provenance();
+    // SAFETY: the call writes the eight bytes of a `struct winsize` (ioctl_tty(2)).
+    unsafe { door(number::IOCTL, [fd, TIOCGWINSZ, block, 0, 0, 0]) }?;
+    Ok(size)
+}
