@@ -183,10 +183,7 @@ fn all_pairs_with_a_death_anywhere() {
             for a in 0..REQUESTS.len() {
                 for b in a..REQUESTS.len() {
                     let count = pair(a, b, before, &profile, 1);
-                    eprintln!(
-                        "{before:?} {} || {}: {count:?}",
-                        REQUESTS[a].0, REQUESTS[b].0
-                    );
+                    eprintln!("{before:?} {} || {}: {count:?}", REQUESTS[a].0, REQUESTS[b].0);
                     all.states += count.states;
                     all.transitions += count.transitions;
                     all.ends += count.ends;

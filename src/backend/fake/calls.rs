@@ -44,7 +44,7 @@ const fn door(call: &Call<Live<'_>>) -> Door {
         | Call::Sethostname { .. } | Call::Setns { .. } | Call::Setresgid { .. }
         | Call::Setresuid { .. } | Call::Unshare { .. } => Door::Right,
         Call::Accept { .. } | Call::Connect { .. } | Call::RecvFd { .. }
-        | Call::SendFd { .. } | Call::Socket { .. } | Call::Socketpair { .. } => Door::Talk,
+        | Call::Send { .. } | Call::SendFd { .. } | Call::Socket { .. } | Call::Socketpair { .. } => Door::Talk,
     }
 }
 
@@ -263,6 +263,7 @@ impl World {
             }
             Call::Connect { fd, address } => self.connect(pid, fd, address),
             Call::RecvFd { socket, buf } => self.recv_fd(pid, socket, buf),
+            Call::Send { socket, bytes } => self.write(pid, socket, bytes),
             Call::SendFd { socket, bytes, fd } => self.send_fd(pid, socket, (bytes, fd)),
             Call::Socket { domain, kind, .. } => self.socket(pid, domain, kind),
             Call::Socketpair { domain, kind, ends } => self.socketpair(pid, [domain, kind], ends),
