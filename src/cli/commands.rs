@@ -160,8 +160,8 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "explain",
         about: "print what run would do, step by step, and do nothing",
         usage: "[container-id]",
-        text: "   Each step is shown with what undoes it, and every system call of the program that\n   \
-               the first process performs.",
+        text: "   Each step stands beside what undoes it, then comes every system call of the\n   \
+               program that the first process performs.",
         flags: &[BUNDLE, NO_PIVOT],
         order: Order::Anywhere,
         arity: Arity::Between(0, 1),

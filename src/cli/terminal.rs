@@ -13,7 +13,7 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
-use nix::sys::termios::{self, OutputFlags, SetArg, Termios};
+use nix::sys::termios::{self, SetArg, Termios};
 
 use crate::backend::linux::{Linux, window_size};
 use crate::sys::{Call, Errno, Fd, Kernel, Syscalls, flags};
@@ -63,7 +63,6 @@ impl Stream {
 impl<'k> Relay<'k> {
     /// Makes the host's terminal raw, and the container's as large.
     pub(super) fn new(master: Fd<'k, Linux>) -> Result<Self, Problem> {
-        plain_newlines(&master).map_err(|errno| Problem::of("set the terminal", errno.desc()))?;
         let flags = Call::Fcntl { fd: master.raw(), command: flags::F_GETFL, argument: 0 };
         let argument = Linux.call(flags)? | flags::O_NONBLOCK;
         Linux.call(Call::Fcntl { fd: master.raw(), command: flags::F_SETFL, argument })?;
@@ -176,8 +175,6 @@ impl Host {
         let before = stream.with(|fd| termios::tcgetattr(fd))?;
         let mut raw = before.clone();
         termios::cfmakeraw(&mut raw);
-        // The container's terminal leaves newlines alone; this one adds the returns.
-        raw.output_flags |= OutputFlags::OPOST;
         stream.with(|fd| termios::tcsetattr(fd, SetArg::TCSANOW, &raw))?;
         Ok(Some(Self { stream, before }))
     }
@@ -188,12 +185,4 @@ impl Drop for Host {
         // A terminal that has gone needs no restoring, and there is nobody to tell otherwise.
         regardless(self.stream.with(|fd| termios::tcsetattr(fd, SetArg::TCSADRAIN, &self.before)));
     }
-}
-
-/// Has the container's terminal pass newlines on as they are, so that output which is not shown
-/// on a terminal has no returns in it.
-fn plain_newlines(master: &Fd<'_, Linux>) -> nix::Result<()> {
-    let mut modes = termios::tcgetattr(master)?;
-    modes.output_flags -= OutputFlags::ONLCR;
-    termios::tcsetattr(master, SetArg::TCSANOW, &modes)
 }

@@ -1,19 +1,11 @@
-//! What the commands ask of devices, and descriptors as the standard library knows them.
+//! What the commands ask of devices.
 
-#![expect(unsafe_code, reason = "a borrowed number, and a call that writes into memory")]
+#![expect(unsafe_code, reason = "a call that writes into memory")]
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::Linux;
 use super::raw::door;
-use crate::sys::{Errno, Fd, number};
-
-impl AsFd for Fd<'_, Linux> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor is this value's, and open as long as the value lives.
-        unsafe { BorrowedFd::borrow_raw(self.raw()) }
-    }
-}
+use crate::sys::{Errno, number};
 
 /// Returns the size of a terminal, as a `struct winsize`.
 ///

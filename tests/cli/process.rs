@@ -1,0 +1,103 @@
+//! Further processes in a container.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{Cli, await_death};
+
+/// A container that runs, named `id`.
+fn running(id: &str) -> Cli {
+    let cli = Cli::new("exec sleep 100");
+    cli.done(&format!("run -d {id}"));
+    cli
+}
+
+#[test]
+fn exec_passes_output_and_exit_status_through() {
+    let cli = running("cli-exec");
+    assert_eq!(cli.done("exec cli-exec echo hello"), "hello\n");
+    assert_eq!(cli.say("exec cli-exec false").status, 1);
+    let mut command = cli.command("exec cli-exec sh -c");
+    assert_eq!(cli.finish(command.arg("exit 42")).status, 42);
+    let mut command = cli.command("exec cli-exec sh -c");
+    assert_eq!(cli.finish(command.arg("kill -9 $$")).status, 137);
+}
+
+#[test]
+fn failures_of_exec_itself_are_told_by_255() {
+    let cli = running("cli-fail");
+    let said = cli.say("exec cli-fail nosuch");
+    let text = "exec failed: unable to start container process: exec: \"nosuch\": executable file \
+                not found in $PATH\n";
+    assert_eq!((said.status, said.err.as_str()), (255, text));
+    let said = cli.say("exec cli-fail /nosuch");
+    assert!(said.err.ends_with("no such file or directory\n"), "{}", said.err);
+    let said = cli.say("exec cli-fail /etc/passwd");
+    assert!(said.err.ends_with("permission denied\n"), "{}", said.err);
+    for line in ["exec cli-fail", "exec --cwd x cli-fail ls", "exec --apparmor x cli-fail ls"] {
+        assert_eq!(cli.say(line).status, 255, "{line}");
+    }
+    cli.done("pause cli-fail");
+    let said = cli.say("exec cli-fail ls");
+    assert_eq!(said.err, "exec failed: cannot exec in a paused container\n");
+    cli.done("resume cli-fail");
+    cli.done("kill cli-fail 9");
+    cli.await_end("cli-fail");
+    assert_eq!(
+        cli.say("exec cli-fail ls").err,
+        "exec failed: cannot exec in a stopped container\n"
+    );
+}
+
+#[test]
+fn flags_of_exec_change_the_process() {
+    let cli = running("cli-flags");
+    let flags = "exec -u 1000:1001 -g 7 -e A=b --cwd /tmp --cap CAP_NET_RAW cli-flags sh -c";
+    let mut command = cli.command(flags);
+    let said = cli.finish(command.arg("id; echo $A; pwd; grep CapBnd /proc/self/status"));
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
+    insta::assert_snapshot!(said.out, @"
+    uid=1000 gid=1001 groups=7
+    b
+    /tmp
+    CapBnd:	0000000020002420
+    ");
+}
+
+#[test]
+fn a_file_describes_the_process_whole() {
+    let cli = running("cli-file");
+    let mut process = json!({
+        "terminal": false, "cwd": "/", "user": { "uid": 0, "gid": 0, "umask": 0o27 },
+        "env": ["PATH=/bin"], "args": ["sh", "-c", "umask; exit 5"],
+    });
+    cli.write("process.json", &process.to_string());
+    let said = cli.say("exec --process process.json --pid-file pid --tty cli-file");
+    assert_eq!((said.status, &*said.out, &*said.err), (5, "0027\n", ""));
+    fs::remove_file(cli.path("pid")).unwrap();
+    process["args"] = json!(["true"]);
+    cli.write("process.json", &process.to_string());
+    assert_eq!(cli.done("exec --detach --process process.json --pid-file pid cli-file"), "");
+    assert!(cli.read("pid").parse::<u32>().is_ok(), "no newline");
+}
+
+#[test]
+fn a_detached_process_is_the_one_in_the_pid_file() {
+    let cli = running("cli-detach");
+    cli.done("exec -d --pid-file pid cli-detach sleep 50");
+    let pid = cli.read("pid");
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert_eq!(line, "sleep\x0050\0");
+    assert_eq!(cli.done("ps -f json cli-detach").split(',').count(), 2);
+    cli.done("kill -a cli-detach KILL");
+    await_death(pid.parse().unwrap());
+}
+
+#[test]
+fn a_process_joins_a_container_that_waits_to_be_started() {
+    let cli = Cli::new("exec sleep 100");
+    cli.done("create cli-early");
+    assert_eq!(cli.done("exec cli-early echo early"), "early\n");
+    assert_eq!(cli.state("cli-early")["status"], "created");
+}
