@@ -47,7 +47,6 @@ mod spec;
 mod terminal;
 
 use std::env;
-use std::process::ExitCode;
 
 use args::{Fault, Order, Parsed};
 use commands::{COMMANDS, Command, GLOBAL, UNSUPPORTED};
@@ -60,7 +59,9 @@ const PROGRAM: &str = "cofferdam";
 
 /// Runs the command with the arguments of this process, and returns its exit status.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> u8 {
+    // A peer that has gone is an error to be told, not a signal to die of.
+    crate::backend::linux::ignore_broken_pipes();
     let args: Result<Vec<_>, _> = env::args_os().skip(1).map(|arg| arg.into_string()).collect();
     let status = match args {
         Ok(args) => dispatch(&args),
@@ -69,7 +70,9 @@ pub fn main() -> ExitCode {
             report(&Log::default(), &problem)
         }
     };
-    ExitCode::from(status)
+    // Nobody does it behind us: the command is not entered through Rust's own start-up.
+    regardless(std::io::Write::flush(&mut std::io::stdout()));
+    status
 }
 
 fn dispatch(args: &[String]) -> u8 {

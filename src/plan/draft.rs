@@ -301,7 +301,7 @@ impl<'a> Draft<'a> {
 
     /// Returns whether something lies on a mount that began empty and was not made there. A path
     /// whose links lead elsewhere is not fooled: what is made may be there already.
-    fn surely_missing(&self, path: &str) -> bool {
+    pub(super) fn surely_missing(&self, path: &str) -> bool {
         let above = |mount: &str| {
             path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };

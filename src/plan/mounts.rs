@@ -146,6 +146,12 @@ pub(super) fn readonly(draft: &mut Draft<'_>, path: &str, flags: u64) {
 
 fn file_system(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
     let MountKind::Filesystem(kind) = &mount.kind else { return };
+    if mount.propagation.is_empty()
+        && tree_attributes(mount) == (0, 0)
+        && in_dev(draft, mount, path)
+    {
+        return;
+    }
     // CVE-2019-19921: a link on the way would put proc where labels are not looked for.
     let plain = matches!(kind.as_str(), "proc" | "sysfs");
     let target = draft.target(path, if plain { Leaf::PlainDirectory } else { Leaf::Directory });
@@ -178,6 +184,29 @@ fn file_system(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
         travel(draft, &placed, mount);
         draft.done(mounted);
     }
+}
+
+/// Mounts on a directory made for it in a `/dev` that is a fresh tmpfs: nobody else can have put
+/// anything there, so a name is as good as a descriptor.
+fn in_dev(draft: &mut Draft<'_>, mount: &Mount, path: &str) -> bool {
+    let MountKind::Filesystem(kind) = &mount.kind else { return false };
+    let Some(name) = path.strip_prefix("dev/").filter(|name| !name.contains('/')) else {
+        return false;
+    };
+    let nested = draft.user_namespace || draft.situation.host.user_namespace;
+    if nested || !draft.surely_missing(path) {
+        return false;
+    }
+    let dir = draft.dev();
+    let source = mount.source.as_deref().unwrap_or(kind);
+    let late = if is_late_readonly(mount) { MS_RDONLY } else { 0 };
+    let (flags, data) = (mount.set.bits() & !late, mount.data.as_str());
+    draft.b.call(Call::Fchdir { fd: dir });
+    let made = draft.text(name);
+    draft.b.call(Call::Mkdirat { dir: Handle::CWD, path: made, mode: 0o755 });
+    draft.mount(Mounting { source, target: name, kind, flags, data });
+    draft.mounted(path, if kind == "tmpfs" { Content::Empty } else { Content::Some });
+    true
 }
 
 /// Returns where the host has the only instance that a user namespace can have of a file system

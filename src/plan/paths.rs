@@ -5,14 +5,17 @@
 
 use super::draft::{Draft, Mounting, from, handle, normal};
 use super::host::Feature;
-use super::mounts::{self, Change};
+use super::mounts;
 use crate::spec::{MountFlags, Spec};
 use crate::sys::flags::{
-    AT_RECURSIVE, MNT_DETACH, MOUNT_ATTR_RDONLY, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID,
-    MS_RDONLY, MS_REC, MS_REMOUNT, O_CLOEXEC, O_DIRECTORY, O_PATH, O_WRONLY, RESOLVE_BENEATH,
-    RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+    MNT_DETACH, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, O_CLOEXEC,
+    O_DIRECTORY, O_PATH, O_WRONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
 };
 use crate::sys::{Call, Errno, Handle, Slot};
+
+/// Paths of procfs and sysfs that are directories where they exist.
+const DIRECTORIES: [&str; 5] =
+    ["proc/acpi", "proc/asound", "proc/scsi", "sys/devices/virtual/powercap", "sys/firmware"];
 
 /// move_mount(2) goes on through a link at the end of its target.
 const MOVE_MOUNT_T_SYMLINKS: u32 = 0x10;
@@ -53,19 +56,25 @@ pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec, covers: Covers) {
     for (i, path) in paths.iter().enumerate() {
         draft.about(format!("mask /{path}"));
         let last = i + 1 == paths.len();
+        // What is usually there is tried first; the other way is for what is not.
+        let (first, second) = if DIRECTORIES.contains(&path.as_str()) {
+            (directory, file)
+        } else {
+            (file, directory)
+        };
         let path = format!("/{path}");
-        let call = covering(draft, file, &path);
-        // EINVAL: a file does not cover a directory.
-        let no_file = [Errno::EINVAL, Errno::ENOENT, Errno::ENOTDIR];
-        let not_file = draft.b.open_or_skip(call, Slot::NONE, &no_file);
-        renew(draft, file, last);
-        let covered = draft.b.jump();
-        draft.b.land(not_file);
-        let call = covering(draft, directory, &path);
+        let call = covering(draft, first, &path);
+        // EINVAL: a file does not cover a directory, nor a directory a file.
         let absent = [Errno::ENOENT, Errno::ENOTDIR];
-        let absent = draft.b.open_or_skip(call, Slot::NONE, &absent);
-        renew(draft, directory, last);
-        draft.b.land(absent);
+        let (other, gone) = draft.b.call_or_split(call, &[Errno::EINVAL], &absent);
+        renew(draft, first, last);
+        let covered = draft.b.jump();
+        draft.b.land(other);
+        let call = covering(draft, second, &path);
+        let vanished = draft.b.open_or_skip(call, Slot::NONE, &absent);
+        renew(draft, second, last);
+        draft.b.land(vanished);
+        draft.b.land(gone);
         draft.b.land(covered);
     }
     draft.done(file);
@@ -94,23 +103,16 @@ pub(super) fn readonly(draft: &mut Draft<'_>, spec: &Spec) {
     for path in &spec.readonly_paths {
         draft.about(format!("make {path} read-only"));
         let absent = [Errno::ENOENT, Errno::ENOTDIR];
+        let (source, target, flags) = (path.as_str(), path.as_str(), MS_BIND | MS_REC);
+        let call = draft.mounting(Mounting { source, target, flags, ..Mounting::default() });
+        let absent = draft.b.open_or_skip(call, Slot::NONE, &absent);
         if draft.lacks(Feature::MountSetattr) {
-            let (source, target, flags) = (path.as_str(), path.as_str(), MS_BIND | MS_REC);
-            let call = draft.mounting(Mounting { source, target, flags, ..Mounting::default() });
-            let absent = draft.b.open_or_skip(call, Slot::NONE, &absent);
             let flags = MS_REMOUNT | MS_BIND | MS_RDONLY | covering_flags(spec, path);
             draft.mount(Mounting { target, flags, ..Mounting::default() });
-            draft.b.land(absent);
-            continue;
+        } else {
+            mounts::readonly(draft, target, 0);
         }
-        let copy = draft.b.take();
-        let call = draft.copying(Handle::CWD, path, AT_RECURSIVE);
-        let absent = draft.b.open_or_skip(call, copy, &absent);
-        mounts::set_attributes(draft, copy, Change { set: MOUNT_ATTR_RDONLY, ..Change::default() });
-        let call = covering(draft, copy, path);
-        draft.b.call(call);
         draft.b.land(absent);
-        draft.done(copy);
     }
 }
 

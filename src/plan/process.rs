@@ -38,6 +38,10 @@ pub(super) enum Missing {
 /// Enters the working directory, by a descriptor that no magic link led to (CVE-2024-21626).
 pub(super) fn directory(draft: &mut Draft<'_>, process: &Process, missing: Missing) {
     draft.about(format!("enter the working directory {}", process.cwd));
+    if process.cwd == "/" {
+        let path = draft.text("/");
+        return draft.b.call(Call::Chdir { path });
+    }
     let slot = match missing {
         Missing::Made => draft.target(&normal(&process.cwd), Leaf::Directory),
         Missing::Refused => {

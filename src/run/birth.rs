@@ -135,7 +135,7 @@ pub(super) fn id_map<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fai
     }
     write_map(op.kernel, child.pid, "uid_map", &spell(&spec.uid_maps))?;
     write_map(op.kernel, child.pid, "gid_map", &spell(&spec.gid_maps))?;
-    op.kernel.write_all(sync.raw(), b"M").doing(|| "tell the child that its ids are mapped")
+    op.kernel.send(sync.raw(), b"M").doing(|| "tell the child that its ids are mapped")
 }
 
 fn write_map<K: Kernel>(kernel: &K, pid: u32, file: &str, text: &str) -> Result<(), Failure> {
@@ -162,7 +162,7 @@ pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
     hooks::run_all(op, "prestart", &hooks.prestart, &state)?;
     hooks::run_all(op, "createRuntime", &hooks.create_runtime, &state)?;
     let Some(sync) = &op.sync else { return Ok(()) };
-    op.kernel.write_all(sync.raw(), b"H").doing(|| "tell the child that the hooks have run")
+    op.kernel.send(sync.raw(), b"H").doing(|| "tell the child that the hooks have run")
 }
 
 /// Waits until the child has done all that can fail before the start.
@@ -229,7 +229,7 @@ pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result
 /// … and only then is the child told so.
 pub(super) fn release<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let Some(sync) = op.sync.take() else { return Ok(()) };
-    op.kernel.write_all(sync.raw(), b"G").doing(|| "let the container go")
+    op.kernel.send(sync.raw(), b"G").doing(|| "let the container go")
 }
 
 fn task<'t, K: Kernel>(op: &Operation<'_, 't, K>) -> Result<(&'t Create, &'t Plan), Failure> {

@@ -23,7 +23,10 @@ pub(super) fn open<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failu
         Err(Errno::ENXIO | Errno::ENOENT) => return Err(died()),
         gate => gate.doing(what)?,
     };
+    // A reader of our own for a moment: an init that dies just now is no signal to the caller.
+    let reader = op.home.gate_reader(kernel).doing(what)?;
     kernel.write_all(gate.raw(), b"S").doing(what)?;
+    drop(reader);
     loop {
         // POLLERR is told without being asked for: nobody reads any more.
         match kernel.poll([(gate.raw(), 0)], -1) {

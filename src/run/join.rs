@@ -22,7 +22,7 @@ pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fail
     launch(op, plan, &handed)?;
     expect(op, plan, Wanted::Ready)?;
     let Some(sync) = op.sync.take() else { return Ok(()) };
-    op.kernel.write_all(sync.raw(), b"G").doing(|| "let the process go")?;
+    op.kernel.send(sync.raw(), b"G").doing(|| "let the process go")?;
     match receive(op.kernel, &sync)? {
         Message::Failed { op: at, errno } => Err(Failure::told(plan.explain(at, errno), errno)),
         // The socket closed with execve(2), or with a death that its waiter will see.

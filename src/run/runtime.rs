@@ -342,10 +342,12 @@ impl<'r, K: Kernel> Container<'r, K> {
             }
             Loaded::Record(_) => (),
         }
-        match self.change(Request::ForceDelete, Task::Plain) {
-            Err(error) if error.is_not_found() => Ok(Vec::new()),
-            done => done,
-        }
+        let told = match self.change(Request::ForceDelete, Task::Plain) {
+            Err(error) if error.is_not_found() => Vec::new(),
+            done => done?,
+        };
+        home.sweep(self.runtime.kernel())?;
+        Ok(told)
     }
 
     /// Adds a process to the container, and returns once it runs.

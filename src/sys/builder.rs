@@ -22,7 +22,11 @@ pub struct Builder {
 /// Where a forward jump stands whose length is not known yet.
 #[derive(Debug)]
 #[must_use = "a jump without a target ends the program"]
-pub struct Pending(usize);
+pub struct Pending {
+    at: usize,
+    /// Whether it is the second of two ways.
+    far: bool,
+}
 
 impl Builder {
     /// Returns an empty program that is given `given` descriptors, in the slots from 0 up.
@@ -108,7 +112,25 @@ impl Builder {
     pub fn open_or_skip(&mut self, call: Call<Compiled>, slot: Slot, errnos: &[Errno]) -> Pending {
         let on = ErrnoSet::of(errnos);
         self.push(Act::Call(call), OnError::Skip { on, ops: 0 }, slot);
-        Pending(self.ops.len() - 1)
+        Pending { at: self.ops.len() - 1, far: false }
+    }
+
+    /// Adds a call of which some errors skip to where the first mark is landed, and others to
+    /// where the second is.
+    pub fn call_or_split(
+        &mut self,
+        call: Call<Compiled>,
+        near: &[Errno],
+        far: &[Errno],
+    ) -> (Pending, Pending) {
+        let (near, far) = (ErrnoSet::of(near), ErrnoSet::of(far));
+        self.push(
+            Act::Call(call),
+            OnError::Split { near, near_ops: 0, far, far_ops: 0 },
+            Slot::NONE,
+        );
+        let at = self.ops.len() - 1;
+        (Pending { at, far: false }, Pending { at, far: true })
     }
 
     /// Adds an operation of any kind.
@@ -119,20 +141,22 @@ impl Builder {
     /// Adds a jump to where [`Builder::land`] is called with the returned mark.
     pub fn jump(&mut self) -> Pending {
         self.push(Act::Jump { ops: 0 }, OnError::Fail, Slot::NONE);
-        Pending(self.ops.len() - 1)
+        Pending { at: self.ops.len() - 1, far: false }
     }
 
     /// Adds a fork; the operations up to [`Builder::land`] are the child's alone.
     pub fn fork(&mut self, flags: u64, slot: Slot) -> Pending {
         self.push(Act::Fork { flags, ops: 0 }, OnError::Fail, slot);
-        Pending(self.ops.len() - 1)
+        Pending { at: self.ops.len() - 1, far: false }
     }
 
     /// Makes the next operation the target of a jump, a skip or a fork.
     pub fn land(&mut self, pending: Pending) {
-        let distance = u16::try_from(self.ops.len() - pending.0 - 1).unwrap_or(u16::MAX);
-        let Some(op) = self.ops.get_mut(pending.0) else { return };
+        let distance = u16::try_from(self.ops.len() - pending.at - 1).unwrap_or(u16::MAX);
+        let Some(op) = self.ops.get_mut(pending.at) else { return };
         match (&mut op.act, &mut op.on_error) {
+            (_, OnError::Split { far_ops, .. }) if pending.far => *far_ops = distance,
+            (_, OnError::Split { near_ops, .. }) => *near_ops = distance,
             (Act::Jump { ops } | Act::Fork { ops, .. }, _) | (_, OnError::Skip { ops, .. }) => {
                 *ops = distance;
             }

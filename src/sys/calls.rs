@@ -212,6 +212,10 @@ calls! {
     /// Sets a filter of system calls: an array of `struct sock_filter`.
     Seccomp = "seccomp" { flags: u32, filter: F::In }
         fails [EACCES, EBUSY, EFAULT, EINVAL, ENOMEM, ENOSYS, ESRCH];
+    /// Sends bytes; a peer that has gone is an error and no signal.
+    Send = "sendto" { socket: F::Fd, bytes: F::In }
+        fails [EACCES, EAGAIN, EBADF, ECONNRESET, EINTR, EINVAL, EMSGSIZE, ENOBUFS, ENOMEM,
+            ENOTCONN, ENOTSOCK, EPIPE];
     /// Sends bytes with one descriptor.
     SendFd = "sendmsg" { socket: F::Fd, bytes: F::In, fd: F::Fd }
         fails [EACCES, EAGAIN, EBADF, ECONNRESET, EINTR, EINVAL, EMSGSIZE, ENOBUFS, ENOMEM,

@@ -133,9 +133,13 @@ impl Cursor {
             (Err(errno), OnError::Skip { on, ops }) if on.contains(errno) => {
                 self.advance(ops.saturating_add(1))
             }
-            (Err(errno), OnError::Accept(_) | OnError::Fail | OnError::Skip { .. }) => {
-                Turn::Failed { op: self.at, errno }
+            (Err(errno), OnError::Split { near, near_ops, .. }) if near.contains(errno) => {
+                self.advance(near_ops.saturating_add(1))
             }
+            (Err(errno), OnError::Split { far, far_ops, .. }) if far.contains(errno) => {
+                self.advance(far_ops.saturating_add(1))
+            }
+            (Err(errno), _) => Turn::Failed { op: self.at, errno },
         }
     }
 

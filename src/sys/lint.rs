@@ -111,6 +111,7 @@ impl Walk {
         let ops = match (op.act, op.on_error) {
             (Act::Fork { ops, .. } | Act::Jump { ops }, _) => ops,
             (_, OnError::Skip { ops, .. }) => ops,
+            (_, OnError::Split { near_ops, far_ops, .. }) => near_ops.max(far_ops),
             (_, OnError::Accept(_) | OnError::Fail) => return None,
         };
         (target(ops) >= program.ops.len()).then(|| format!("lands at {}", target(ops)))
@@ -308,6 +309,7 @@ fn tolerates(op: &Op, errno: Errno) -> bool {
         OnError::Accept(set) => set.contains(errno),
         OnError::Fail => false,
         OnError::Skip { on, .. } => on.contains(errno),
+        OnError::Split { near, far, .. } => near.contains(errno) || far.contains(errno),
     }
 }
 

@@ -47,6 +47,7 @@ pub mod number {
     pub const GETPID: usize = 39;
     pub const SOCKET: usize = 41;
     pub const CONNECT: usize = 42;
+    pub const SENDTO: usize = 44;
     pub const SENDMSG: usize = 46;
     pub const RECVMSG: usize = 47;
     pub const SOCKETPAIR: usize = 53;
@@ -404,6 +405,9 @@ fn talk(call: &Call<Live<'_>>, scratch: &Scratch) -> Door {
             // Space, which is rounded up, would let a second descriptor in, and nobody closes it.
             let message = scratch.message(room(buf), buf.len(), short(CONTROL_ONE));
             (number::RECVMSG, [fd(socket), message, MSG_CMSG_CLOEXEC, 0, 0, 0])
+        }
+        Call::Send { socket, bytes: b } => {
+            (number::SENDTO, [fd(socket), bytes(b), b.len(), MSG_NOSIGNAL, 0, 0])
         }
         Call::SendFd { socket, bytes: b, fd: passed } => {
             let control = [CONTROL_ONE, 0, SOL_SOCKET, SCM_RIGHTS, passed.cast_unsigned(), 0];

@@ -67,6 +67,17 @@ pub enum OnError {
         /// How many operations are skipped.
         ops: u16,
     },
+    /// Either of two sets of errors skips operations, each its own number; others end the program.
+    Split {
+        /// The errors that skip the first number.
+        near: ErrnoSet,
+        /// How many operations those skip.
+        near_ops: u16,
+        /// The errors that skip the second number.
+        far: ErrnoSet,
+        /// How many operations those skip.
+        far_ops: u16,
+    },
 }
 
 /// What one operation does.

@@ -50,6 +50,10 @@ impl Program {
         match op.on_error {
             OnError::Accept(set) => line += &format!("  accept {}", names(set.iter())),
             OnError::Fail => (),
+            OnError::Split { near, near_ops, far, far_ops } => {
+                line += &format!("  {} skips to {}", names(near.iter()), target(at, near_ops));
+                line += &format!(", {} to {}", names(far.iter()), target(at, far_ops));
+            }
             OnError::Skip { on, ops } => {
                 line += &format!("  {} skips to {}", names(on.iter()), target(at, ops));
             }

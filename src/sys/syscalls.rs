@@ -195,6 +195,22 @@ pub trait Syscalls: Kernel + Sized {
         Ok(())
     }
 
+    /// Sends one short message; a peer that has gone is `EPIPE` and no signal.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call, and `EIO` where less was taken.
+    fn send(&self, socket: RawFd, bytes: &[u8]) -> Result<(), Errno> {
+        loop {
+            match self.call(Call::Send { socket, bytes }) {
+                Ok(count) if count == bytes.len() as u64 => return Ok(()),
+                Ok(_) => return Err(Errno::EIO),
+                Err(Errno::EINTR) => (),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
     /// Reads the target of a symbolic link.
     ///
     /// # Errors

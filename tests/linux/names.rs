@@ -24,6 +24,7 @@ numbers! {
     GETPID = SYS_getpid;
     SOCKET = SYS_socket;
     CONNECT = SYS_connect;
+    SENDTO = SYS_sendto;
     SENDMSG = SYS_sendmsg;
     RECVMSG = SYS_recvmsg;
     SOCKETPAIR = SYS_socketpair;

@@ -1,5 +1,7 @@
 //! One life by one function, on the running kernel and on the fake one.
 
+#![expect(clippy::unwrap_used, reason = "a refusal that is missing fails the test")]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod stage;

@@ -18,77 +18,33 @@ enum Door {
 }
 
 /// Returns who performs a call: a new call has to be put somewhere.
+#[rustfmt::skip]
 const fn door(call: &Call<Live<'_>>) -> Door {
     match call {
-        Call::Close { .. }
-        | Call::CloseRange { .. }
-        | Call::Dup3 { .. }
-        | Call::Fcntl { .. }
-        | Call::Flock { .. }
-        | Call::Getdents64 { .. }
-        | Call::Ioctl { .. }
-        | Call::IoctlIn { .. }
-        | Call::Lseek { .. }
-        | Call::MemfdCreate { .. }
-        | Call::Pipe2 { .. }
-        | Call::Poll { .. }
-        | Call::Read { .. }
+        Call::Close { .. } | Call::CloseRange { .. } | Call::Dup3 { .. } | Call::Fcntl { .. }
+        | Call::Flock { .. } | Call::Getdents64 { .. } | Call::Ioctl { .. }
+        | Call::IoctlIn { .. } | Call::Lseek { .. } | Call::MemfdCreate { .. }
+        | Call::Pipe2 { .. } | Call::Poll { .. } | Call::Read { .. }
         | Call::Write { .. } => Door::Descriptor,
-        Call::Chroot { .. }
-        | Call::Mount { .. }
-        | Call::MountSetattr { .. }
-        | Call::MoveMount { .. }
-        | Call::OpenTree { .. }
-        | Call::PivotRoot { .. }
+        Call::Chroot { .. } | Call::Mount { .. } | Call::MountSetattr { .. }
+        | Call::MoveMount { .. } | Call::OpenTree { .. } | Call::PivotRoot { .. }
         | Call::Umount2 { .. } => Door::Mount,
-        Call::Chdir { .. }
-        | Call::Faccessat2 { .. }
-        | Call::Fchdir { .. }
-        | Call::Fchmod { .. }
-        | Call::Fchmodat { .. }
-        | Call::Fchownat { .. }
-        | Call::Mkdirat { .. }
-        | Call::Mknodat { .. }
-        | Call::Openat2 { .. }
-        | Call::Readlinkat { .. }
-        | Call::Renameat2 { .. }
-        | Call::Statx { .. }
-        | Call::Symlinkat { .. }
-        | Call::Umask { .. }
-        | Call::Unlinkat { .. } => Door::Name,
-        Call::ClockGettime { .. }
-        | Call::Execve { .. }
-        | Call::Exit { .. }
-        | Call::Fork { .. }
-        | Call::Getpid {}
-        | Call::Kill { .. }
-        | Call::PidfdOpen { .. }
-        | Call::PidfdSendSignal { .. }
-        | Call::Setsid {}
-        | Call::SignalDefault { .. }
-        | Call::Spawn { .. }
-        | Call::Wait4 { .. }
-        | Call::Waitid { .. } => Door::Process,
-        Call::BpfAttach { .. }
-        | Call::BpfLoad { .. }
-        | Call::Capset { .. }
-        | Call::Geteuid {}
-        | Call::Prctl { .. }
-        | Call::Prlimit { .. }
-        | Call::Seccomp { .. }
-        | Call::Setdomainname { .. }
-        | Call::Setgroups { .. }
-        | Call::Sethostname { .. }
-        | Call::Setns { .. }
-        | Call::Setresgid { .. }
-        | Call::Setresuid { .. }
-        | Call::Unshare { .. } => Door::Right,
-        Call::Accept { .. }
-        | Call::Connect { .. }
-        | Call::RecvFd { .. }
-        | Call::SendFd { .. }
-        | Call::Socket { .. }
-        | Call::Socketpair { .. } => Door::Talk,
+        Call::Chdir { .. } | Call::Faccessat2 { .. } | Call::Fchdir { .. }
+        | Call::Fchmod { .. } | Call::Fchmodat { .. } | Call::Fchownat { .. }
+        | Call::Mkdirat { .. } | Call::Mknodat { .. } | Call::Openat2 { .. }
+        | Call::Readlinkat { .. } | Call::Renameat2 { .. } | Call::Statx { .. }
+        | Call::Symlinkat { .. } | Call::Umask { .. } | Call::Unlinkat { .. } => Door::Name,
+        Call::ClockGettime { .. } | Call::Execve { .. } | Call::Exit { .. }
+        | Call::Fork { .. } | Call::Getpid {} | Call::Kill { .. } | Call::PidfdOpen { .. }
+        | Call::PidfdSendSignal { .. } | Call::Setsid {} | Call::SignalDefault { .. }
+        | Call::Spawn { .. } | Call::Wait4 { .. } | Call::Waitid { .. } => Door::Process,
+        Call::BpfAttach { .. } | Call::BpfLoad { .. }
+        | Call::Capset { .. } | Call::Geteuid {} | Call::Prctl { .. } | Call::Prlimit { .. }
+        | Call::Seccomp { .. } | Call::Setdomainname { .. } | Call::Setgroups { .. }
+        | Call::Sethostname { .. } | Call::Setns { .. } | Call::Setresgid { .. }
+        | Call::Setresuid { .. } | Call::Unshare { .. } => Door::Right,
+        Call::Accept { .. } | Call::Connect { .. } | Call::RecvFd { .. }
+        | Call::Send { .. } | Call::SendFd { .. } | Call::Socket { .. } | Call::Socketpair { .. } => Door::Talk,
     }
 }
 
@@ -307,6 +263,7 @@ impl World {
             }
             Call::Connect { fd, address } => self.connect(pid, fd, address),
             Call::RecvFd { socket, buf } => self.recv_fd(pid, socket, buf),
+            Call::Send { socket, bytes } => self.write(pid, socket, bytes),
             Call::SendFd { socket, bytes, fd } => self.send_fd(pid, socket, (bytes, fd)),
             Call::Socket { domain, kind, .. } => self.socket(pid, domain, kind),
             Call::Socketpair { domain, kind, ends } => self.socketpair(pid, [domain, kind], ends),

@@ -253,7 +253,10 @@ impl World {
                 "THAWED" => self.set_freeze(row, false),
                 _ => return Err(Errno::EINVAL),
             },
-            "cgroup.kill" if text == "1" => {
+            "cgroup.kill" => {
+                if !parse_bit(text)? {
+                    return Err(Errno::ERANGE);
+                }
                 for cgroup in self.below(row) {
                     let inside = self.in_cgroup(cgroup, super::procs::Life::is_alive);
                     for member in inside.collect::<Vec<_>>() {
@@ -261,7 +264,6 @@ impl World {
                     }
                 }
             }
-            "cgroup.kill" => return Err(Errno::EINVAL),
             limit => {
                 check_limit(limit, text)?;
                 if let Some(cgroup) = self.cgroups.get_mut(row) {
@@ -326,10 +328,11 @@ impl World {
 }
 
 fn parse_bit(text: &str) -> Result<bool, Errno> {
-    match text {
-        "0" => Ok(false),
-        "1" => Ok(true),
-        _ => Err(Errno::ERANGE),
+    match text.parse::<i32>() {
+        Ok(0) => Ok(false),
+        Ok(1) => Ok(true),
+        Ok(_) => Err(Errno::ERANGE),
+        Err(_) => Err(Errno::EINVAL),
     }
 }
 

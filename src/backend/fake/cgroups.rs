@@ -179,12 +179,14 @@ impl World {
         Ok(0)
     }
 
+    /// Returns whether a directory was removed.
     pub(super) fn is_dead(&self, ino: Ino) -> bool {
         match ino {
             Ino::Cgroup(row) | Ino::CgroupFile(row, _) => {
                 self.cgroups.get(row).is_none_or(|cgroup| cgroup.dead)
             }
-            Ino::Nameless | Ino::Plain(_) | Ino::Proc(_) | Ino::Socket(_) | Ino::Space(_) => false,
+            Ino::Plain(row) => self.inodes.get(row).is_none_or(|inode| inode.links == 0),
+            Ino::Nameless | Ino::Proc(_) | Ino::Socket(_) | Ino::Space(_) => false,
         }
     }
 
@@ -322,14 +324,15 @@ impl World {
         }
     }
 
-    /// Refuses a birth that a limit of processes forbids.
+    /// Returns whether the limits of processes let `pid` have another child.
     pub(super) fn has_room(&self, pid: Pid) -> bool {
-        let Some(file) = cgroupfs::number("pids.max") else { return true };
         self.task(pid).cgroups.iter().all(|cgroup| {
             let mut at = *cgroup;
             loop {
                 let Some(here) = self.cgroups.get(at) else { return true };
-                let limit = here.files.get(&file).and_then(|text| cgroupfs::parse(text));
+                let mut files = here.files.iter();
+                let limit = files.find(|(file, _)| cgroupfs::name(**file) == "pids.max");
+                let limit = limit.and_then(|(_, text)| cgroupfs::parse(text));
                 let inside = || {
                     let below = self.below(at).into_iter();
                     below

@@ -17,7 +17,6 @@ pub(super) struct Running {
     code: Arc<Copied>,
     cursor: Cursor,
     given: Arc<[RawFd]>,
-    tasks: Arc<[RawFd]>,
     stage: Stage,
 }
 
@@ -25,8 +24,6 @@ pub(super) struct Running {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     Going,
-    /// It joins a cgroup of v1 by the descriptor of that place.
-    Joining(u8),
     /// It waits until its id maps are written.
     Mapping,
 }
@@ -94,21 +91,14 @@ impl World {
     /// Makes a child of `pid` that performs a program.
     pub(super) fn spawn(&mut self, pid: Pid, child: Child<'_>, pidfd: &[Cell<u8>]) -> Answer {
         let joined = self.birthplace(pid, child.cgroup)?;
-        let kept: Vec<RawFd> =
-            [0, 1, 2].iter().chain(child.given).chain(child.tasks).copied().collect();
         for fd in child.given.iter().chain(child.tasks) {
             self.open_of(pid, *fd)?;
         }
-        let stage = match (child.mapped, child.tasks) {
-            (true, _) => Stage::Mapping,
-            (false, []) => Stage::Going,
-            (false, _) => Stage::Joining(0),
-        };
+        let stage = if child.mapped { Stage::Mapping } else { Stage::Going };
         let running = Running {
             code: Arc::new(Copied::new(child.code)),
             cursor: Cursor::new(child.code, child.given),
             given: child.given.into(),
-            tasks: child.tasks.into(),
             stage,
         };
         if child.namespaces & !flags::CLONE_NEWUSER != 0
@@ -118,14 +108,35 @@ impl World {
             return Err(Errno::EPERM);
         }
         let made = self.copy_task(pid, Role::Program(running), child.namespaces)?;
-        self.keep_only(made, &kept);
         if let Some(cgroup) = joined {
             self.attach(made, cgroup);
         }
+        for fd in child.tasks {
+            let joined = self.perform(made, &Call::Write { fd: *fd, bytes: b"0" });
+            if joined.is_err() {
+                self.die(made, 1 << 8);
+                while self.task(made).life.is_charged() {
+                    self.fade(made);
+                }
+                self.reap(made);
+                return joined;
+            }
+        }
+        self.keep_only(made, child.given);
         let open = fds::Open::new(fds::What::Pidfd(Some(made)), flags::O_RDWR | flags::O_CLOEXEC);
         let fd = self.give(pid, open)?;
         super::parts::fill(pidfd, &fd.to_le_bytes()[..4]);
         Ok(u64::from(self.number_in(self.task(pid).space(Kind::Pid), made)))
+    }
+
+    /// Returns whether a child of that birthplace could become itself: until then its maker waits,
+    /// and a frozen child never does.
+    pub(super) fn may_spawn(&self, pid: Pid, child: &Child<'_>) -> bool {
+        let fds = child.cgroup.iter().chain(child.tasks);
+        fds.filter_map(|fd| self.open_of(pid, *fd).ok()).all(|open| match open.place().ino {
+            Ino::Cgroup(cgroup) | Ino::CgroupFile(cgroup, _) => !self.is_freezing(cgroup),
+            Ino::Nameless | Ino::Plain(_) | Ino::Proc(_) | Ino::Socket(_) | Ino::Space(_) => true,
+        }) && self.task(pid).cgroups.iter().all(|cgroup| !self.is_freezing(*cgroup))
     }
 
     /// Returns the cgroup that a child is born in, or why it cannot be.
@@ -134,22 +145,29 @@ impl World {
         let Ino::Cgroup(cgroup) = self.open_of(pid, fd)?.place().ino else {
             return Err(Errno::EBADF);
         };
+        if self.is_dead(Ino::Cgroup(cgroup)) {
+            // Not ENODEV; law a_birth_in_a_removed_cgroup_is_enoent.
+            return Err(Errno::ENOENT);
+        }
         self.may(pid, Ino::Cgroup(cgroup), 2)?;
         self.can_attach(cgroup)?;
         Ok(Some(cgroup))
     }
 
-    /// Closes every descriptor of `pid` but those.
+    /// Closes every descriptor of `pid` above 2 but those, which survive execve(2) from here on.
     fn keep_only(&mut self, pid: Pid, kept: &[RawFd]) {
         let mut fds = std::mem::take(&mut self.task_mut(pid).fds);
         let closed: Vec<(RawFd, Entry)> = fds
             .iter()
-            .filter(|(fd, _)| !kept.contains(fd))
+            .filter(|(fd, _)| **fd > 2 && !kept.contains(fd))
             .map(|(fd, entry)| (*fd, *entry))
             .collect();
         let table = Arc::make_mut(&mut fds);
         for (fd, _) in &closed {
             table.remove(fd);
+        }
+        for (_, entry) in table.iter_mut().filter(|(fd, _)| kept.contains(fd)) {
+            entry.cloexec = false;
         }
         self.task_mut(pid).fds = fds;
         for (_, entry) in closed {
@@ -172,7 +190,6 @@ impl World {
     pub(super) fn can_turn(&self, pid: Pid) -> bool {
         let Role::Program(running) = &self.task(pid).role else { return false };
         match running.stage {
-            Stage::Joining(_) => true,
             Stage::Mapping => running.given.first().is_none_or(|fd| self.may_read(pid, *fd)),
             Stage::Going => {
                 let peek = Peek { world: self, pid, enabled: Cell::new(true) };
@@ -188,7 +205,6 @@ impl World {
         let Role::Program(mut running) = self.task(pid).role.clone() else { return };
         match running.stage {
             Stage::Going => self.go(pid, &mut running),
-            Stage::Joining(next) => self.join(pid, &mut running, next),
             Stage::Mapping => self.map(pid, &mut running),
         }
         if let Some(task) = self.tasks.get_mut(pid)
@@ -239,20 +255,6 @@ impl World {
         begin.ready.get()
     }
 
-    fn join(&mut self, pid: Pid, running: &mut Running, next: u8) {
-        let Some(fd) = running.tasks.get(usize::from(next)).copied() else {
-            let kept: Vec<RawFd> = [0, 1, 2].iter().chain(&*running.given).copied().collect();
-            self.keep_only(pid, &kept);
-            running.stage = Stage::Going;
-            return;
-        };
-        running.stage = Stage::Joining(next + 1);
-        if let Err(errno) = self.perform(pid, &Call::Write { fd, bytes: b"0" }) {
-            // No operation failed: the program has not begun.
-            self.fail(pid, running, Report { op: u16::MAX, errno });
-        }
-    }
-
     fn map(&mut self, pid: Pid, running: &mut Running) {
         let byte = [Cell::new(0)];
         let fd = running.given.first().copied().unwrap_or(-1);
@@ -260,7 +262,7 @@ impl World {
             self.die(pid, 1 << 8);
             return;
         }
-        running.stage = Stage::Joining(0);
+        running.stage = Stage::Going;
         let (uid, gid) = (
             self.meant(pid, 0, super::creds::Id::User),
             self.meant(pid, 0, super::creds::Id::Group),
@@ -271,6 +273,7 @@ impl World {
                 creds.uid = uid;
                 creds.gid = gid;
             }
+            // No operation failed: the program has not begun.
             _ => self.fail(pid, running, Report { op: u16::MAX, errno: Errno::EINVAL }),
         }
     }

@@ -20,6 +20,8 @@ pub(super) struct Mount {
     pub(super) data: Name,
     /// `MS_*`, those that stay.
     pub(super) flags: u64,
+    /// Whether the file system itself is read-only, whatever its mounts say.
+    pub(super) sealed: bool,
     /// The peer group that it shares changes with; 0 is none.
     pub(super) peers: u32,
     /// The peer group that it receives changes from; 0 is none.
@@ -53,6 +55,7 @@ impl Mount {
             source: kind.as_bytes().into(),
             data: Name::from(&b""[..]),
             flags: flags::MS_RELATIME,
+            sealed: false,
             peers: 0,
             master: 0,
             unbindable: false,
@@ -70,7 +73,9 @@ impl World {
 
     /// Returns the flags of the mount that a place is seen through.
     pub(super) fn mount_flags(&self, place: Place) -> u64 {
-        self.mounts.get(place.mount).map_or(0, |mount| mount.flags)
+        self.mounts
+            .get(place.mount)
+            .map_or(0, |mount| mount.flags | if mount.sealed { flags::MS_RDONLY } else { 0 })
     }
 
     pub(super) fn root_of(&self, mount: u32) -> Place {
@@ -359,56 +364,6 @@ impl World {
         self.is_held(mount) || self.subtree(mount).len() > 1
     }
 
-    /// Returns the path of a place as somebody with that root sees it.
-    pub(super) fn path_of(&self, place: Place, root: Place) -> Vec<u8> {
-        let mut parts: Vec<Vec<u8>> = Vec::new();
-        let mut at = place;
-        while at != root {
-            let bottom = self.beneath(at);
-            let up = self.above(at, root);
-            if up == at {
-                break;
-            }
-            parts.push(self.name_of(bottom.ino, up.ino));
-            at = up;
-        }
-        let mut path = Vec::new();
-        for part in parts.iter().rev() {
-            path.push(b'/');
-            path.extend(part);
-        }
-        if path.is_empty() { b"/".to_vec() } else { path }
-    }
-
-    /// Returns the place that a stack of mounts covers at its bottom.
-    fn beneath(&self, mut place: Place) -> Place {
-        while let Some(mount) = self.mounts.get(place.mount)
-            && mount.root == place.ino
-            && mount.at.mount != 0
-        {
-            place = mount.at;
-        }
-        place
-    }
-
-    fn name_of(&self, ino: Ino, parent: Ino) -> Vec<u8> {
-        match (ino, parent) {
-            (Ino::Plain(row), Ino::Plain(above)) => {
-                match self.inodes.get(above).map(|inode| &inode.node) {
-                    Some(Node::Directory { entries, .. }) => entries
-                        .iter()
-                        .find(|(_, child)| **child == row)
-                        .map_or_else(|| b"?".to_vec(), |(name, _)| name.to_vec()),
-                    Some(_) | None => b"?".to_vec(),
-                }
-            }
-            (Ino::Cgroup(row), _) => self.cgroups.get(row).map_or(Vec::new(), |c| c.name.to_vec()),
-            (Ino::CgroupFile(_, file), _) => super::cgroupfs::name(file).as_bytes().to_vec(),
-            (Ino::Proc(proc), _) => proc.name().into_bytes(),
-            (Ino::Nameless | Ino::Plain(_) | Ino::Socket(_) | Ino::Space(_), _) => b"?".to_vec(),
-        }
-    }
-
     /// Refuses whoever may not change the mounts of the namespace that he is in.
     pub(super) fn may_mount(&self, pid: Pid) -> Result<(), Errno> {
         if self.capable_of(pid, super::creds::SYS_ADMIN, Kind::Mnt) {
@@ -417,84 +372,4 @@ impl World {
             Err(Errno::EPERM)
         }
     }
-
-    /// Returns `/proc/<pid>/mountinfo`.
-    pub(super) fn mountinfo(&self, pid: Pid) -> Vec<u8> {
-        let task = self.task(pid);
-        let mut text = Vec::new();
-        for (row, mount) in self.mounts.iter() {
-            if mount.space == 0 || mount.space != task.space(Kind::Mnt) {
-                continue;
-            }
-            let device = self.attributes(mount.root).device;
-            let inside = self.path_in(mount.root);
-            let over = self.path_of(Place { mount: row, ino: mount.root }, task.root);
-            let options = options(mount.flags);
-            text.extend(format!("{row} {} 0:{device} ", mount.at.mount).into_bytes());
-            text.extend(inside);
-            text.push(b' ');
-            text.extend(over);
-            text.extend(format!(" {options}").into_bytes());
-            if mount.peers != 0 {
-                text.extend(format!(" shared:{}", mount.peers).into_bytes());
-            }
-            if mount.master != 0 {
-                text.extend(format!(" master:{}", mount.master).into_bytes());
-            }
-            if mount.unbindable {
-                text.extend(b" unbindable");
-            }
-            text.extend(b" - ");
-            text.extend(&*mount.kind);
-            text.push(b' ');
-            text.extend(&*mount.source);
-            let writable = if mount.flags & flags::MS_RDONLY == 0 { " rw" } else { " ro" };
-            text.extend(writable.as_bytes());
-            if !mount.data.is_empty() {
-                text.push(b',');
-                text.extend(&*mount.data);
-            }
-            text.push(b'\n');
-        }
-        text
-    }
-
-    /// Returns the path of an object inside its file system.
-    pub(super) fn path_in(&self, ino: Ino) -> Vec<u8> {
-        let mut parts = Vec::new();
-        let mut at = ino;
-        loop {
-            let up = self.parent_of(at);
-            if up == at {
-                break;
-            }
-            parts.push(self.name_of(at, up));
-            at = up;
-        }
-        let mut path = Vec::new();
-        for part in parts.iter().rev() {
-            path.push(b'/');
-            path.extend(part);
-        }
-        if path.is_empty() { b"/".to_vec() } else { path }
-    }
-}
-
-fn options(bits: u64) -> String {
-    let mut text = String::from(if bits & flags::MS_RDONLY == 0 { "rw" } else { "ro" });
-    for (bit, name) in [
-        (flags::MS_NOSUID, "nosuid"),
-        (flags::MS_NODEV, "nodev"),
-        (flags::MS_NOEXEC, "noexec"),
-        (flags::MS_NOATIME, "noatime"),
-        (flags::MS_NODIRATIME, "nodiratime"),
-        (flags::MS_RELATIME, "relatime"),
-        (flags::MS_NOSYMFOLLOW, "nosymfollow"),
-    ] {
-        if bits & bit != 0 {
-            text.push(',');
-            text.push_str(name);
-        }
-    }
-    text
 }

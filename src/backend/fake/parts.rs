@@ -73,7 +73,7 @@ pub(super) fn visit<'a>(call: &Call<Live<'a>>, see: &mut dyn FnMut(Part<'a>)) {
         Poll { fds, timeout_ms } Prctl { option, a, b, c, d }
         Prlimit { pid, resource, soft, hard } Read { fd, buf } Readlinkat { dir, path, buf }
         RecvFd { socket, buf } Renameat2 { from_dir, from, to_dir, to, flags }
-        Seccomp { flags, filter } SendFd { socket, bytes, fd } Setdomainname { name }
+        Seccomp { flags, filter } Send { socket, bytes } SendFd { socket, bytes, fd } Setdomainname { name }
         Setgroups { groups } Sethostname { name } Setns { fd, kinds } Setresgid { gid }
         Setresuid { uid } Setsid {} SignalDefault { signal } Socket { domain, kind, protocol }
         Socketpair { domain, kind, ends } Spawn { child, pidfd }

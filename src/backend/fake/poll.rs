@@ -27,15 +27,17 @@ impl World {
             Call::Openat2 { .. } => !self.is_alone(pid, call),
             Call::Poll { fds, timeout_ms } => timeout_ms >= 0 || self.is_any_ready(pid, fds),
             Call::Read { fd, .. } | Call::RecvFd { socket: fd, .. } => self.may_read(pid, fd),
-            Call::SendFd { socket: fd, bytes, .. } | Call::Write { fd, bytes } => {
-                self.may_write(pid, fd, bytes.len())
-            }
+            Call::Send { socket: fd, bytes }
+            | Call::SendFd { socket: fd, bytes, .. }
+            | Call::Write { fd, bytes } => self.may_write(pid, fd, bytes.len()),
+            Call::Spawn { child, .. } => self.may_spawn(pid, &child),
             Call::Wait4 { pid: number, options, .. } => {
                 options & flags::WNOHANG != 0 || self.waited(pid, number) != Ok(None)
             }
             Call::Waitid { fd, options, .. } => {
                 let nonblocking = || self.open_of(pid, fd).is_ok_and(|o| o.has(flags::O_NONBLOCK));
                 options & flags::WNOHANG != 0
+                    || options & flags::WEXITED == 0
                     || self.waited_by(pid, fd) != Ok(None)
                     || nonblocking()
             }

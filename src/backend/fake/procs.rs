@@ -368,9 +368,11 @@ impl World {
     /// Returns whether a zombie is one that its parent reaps by itself.
     pub(super) fn is_reaped_by_itself(&self, pid: Pid) -> bool {
         let task = self.task(pid);
+        let Some(parent) = self.tasks.get(task.parent) else { return false };
+        // The first process of a pid namespace reaps while it dies (pid_namespaces(7)).
+        let last = !parent.life.is_alive() && parent.life.is_charged() && self.leads(task.parent);
         matches!(task.life, Life::Zombie(_))
-            && self.tasks.get(task.parent).is_some_and(Task::reaps)
-            && !self.is_halted(task.parent)
+            && (last || parent.reaps() && !self.is_halted(task.parent))
     }
 
     /// Returns the process that `pid` knows by a number.

@@ -45,7 +45,7 @@ pub struct Suspended {
 pub enum Progress<R> {
     /// One more call was performed, and there will be another.
     Asked,
-    /// The next call cannot be performed now; nothing happened.
+    /// The next call cannot be performed now; at most, it is now known to wait at a fifo.
     Blocked,
     /// One more call was performed, or none was left, and the body returned.
     Done(R),

@@ -27,6 +27,13 @@ impl World {
         self.tasks.get(pid).is_some_and(|task| task.life.is_alive())
     }
 
+    /// Returns whether a process runs the program of a container, or of somebody outside.
+    #[must_use]
+    pub fn is_payload(&self, pid: Pid) -> bool {
+        self.is_alive(pid)
+            && self.tasks.get(pid).is_some_and(|task| matches!(task.role, Role::Script { .. }))
+    }
+
     fn inventory(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for (pid, task) in self.tasks.iter() {

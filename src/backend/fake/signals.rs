@@ -14,6 +14,8 @@ use crate::sys::{Errno, RawFd, flags};
 pub struct Signalled {
     /// Who sent it.
     pub sender: Pid,
+    /// The client in whose tree the sender grew, counted from 1; 0 is a stranger.
+    pub tree: u32,
     /// Whom it reached.
     pub target: Pid,
     /// Which signal.
@@ -63,8 +65,9 @@ impl World {
         if signal == 0 {
             return Ok(0);
         }
-        let maker = to.maker;
-        Arc::make_mut(&mut self.signals).push(Signalled { sender: pid, target, signal, maker });
+        let (tree, maker) = (self.task(pid).maker, to.maker);
+        let sent = Signalled { sender: pid, tree, target, signal, maker };
+        Arc::make_mut(&mut self.signals).push(sent);
         let from = self.task(pid).space(Kind::Pid);
         self.deliver(target, signal, from);
         Ok(0)
@@ -97,7 +100,8 @@ impl World {
         }
     }
 
-    fn leads(&self, pid: Pid) -> bool {
+    /// Returns whether a process is the first of its pid namespace.
+    pub(super) fn leads(&self, pid: Pid) -> bool {
         let space = self.task(pid).space(Kind::Pid);
         match self.spaces.get(space).map(|space| &space.held) {
             Some(Held::Pid { init, .. }) => *init == pid,

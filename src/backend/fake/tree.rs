@@ -80,6 +80,7 @@ impl World {
         mount.source = ask.source.into();
         mount.data = ask.data.into();
         mount.flags = kept(ask.flags);
+        mount.sealed = ask.flags & flags::MS_RDONLY != 0;
         mount.pids = if kind == "proc" { pids } else { 0 };
         let row = self.mounts.add(mount);
         self.attach_tree(row, place);
@@ -102,10 +103,26 @@ impl World {
             return Err(Errno::EINVAL);
         }
         mount.flags = kept(ask.flags);
-        if ask.flags & flags::MS_BIND == 0 && !ask.data.is_empty() {
-            mount.data = ask.data.into();
+        if ask.flags & flags::MS_BIND == 0 {
+            if !ask.data.is_empty() {
+                mount.data = ask.data.into();
+            }
+            self.seal_mounts(place.ino, ask.flags & flags::MS_RDONLY != 0);
         }
         Ok(0)
+    }
+
+    /// Makes the file system of an object read-only or writable, through all its mounts.
+    fn seal_mounts(&mut self, ino: Ino, sealed: bool) {
+        let device = self.attributes(ino).device;
+        for row in self.mounts.keys() {
+            let root = self.mounts.get(row).map_or(ino, |mount| mount.root);
+            if self.attributes(root).device == device
+                && let Some(mount) = self.mounts.get_mut(row)
+            {
+                mount.sealed = sealed;
+            }
+        }
     }
 
     fn bind(&mut self, pid: Pid, ends: [Place; 2], reach: Reach) -> Answer {

@@ -27,7 +27,7 @@ mod stub;
 
 use crate::sys::{Call, Errno, Kernel, Live};
 
-pub use device::window_size;
+pub use device::{ignore_broken_pipes, window_size};
 
 /// Linux, as the calling process sees it.
 ///

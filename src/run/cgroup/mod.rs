@@ -31,7 +31,12 @@ pub(super) use members::{kill_all, processes, wait_empty};
 /// Returns the directories that a container of that name has on this host, home first.
 pub(super) fn dirs(host: &Host, cgroup: &Cgroup, id: &str) -> Vec<CgroupDir> {
     let unified_only = host.hierarchies.iter().all(|h| h.version == Version::V2);
-    let used = |h: &&Hierarchy| unified_only || h.version == Version::V1;
+    // A cpuset constrains only when it is asked to, and costs more than the others to make.
+    let cpuset = cgroup.resources.cpu.cpus.is_some() || cgroup.resources.cpu.mems.is_some();
+    let used = |h: &&Hierarchy| match h.version {
+        Version::V1 => cpuset || h.controllers != ["cpuset"],
+        Version::V2 => unified_only,
+    };
     let mut dirs: Vec<_> = host
         .hierarchies
         .iter()

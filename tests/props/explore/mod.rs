@@ -122,7 +122,7 @@ impl Scene {
             let mut trial = state.clone();
             let body = self.bodies[place].1;
             match trial.actors[place].client.advance(&mut trial.world, &body) {
-                Progress::Blocked => (),
+                Progress::Blocked | Progress::Killed => (),
                 Progress::Asked | Progress::Done(_) => events.push(Event::Ask(place)),
             }
         }
@@ -164,8 +164,11 @@ impl Scene {
                 Event::Kill(place) => format!("{} is killed", before.actors[*place].name),
                 Event::Ask(place) => {
                     let actor = &state.actors[*place];
-                    let asked = actor.client.answers.last();
-                    format!("{}: {asked:?}", actor.name)
+                    let asked = before.actors[*place].client.next().map_or("…", |next| next.name);
+                    match &actor.end {
+                        Some(End::Told(told)) => format!("{}: {asked}, then: {told}", actor.name),
+                        Some(End::Killed) | None => format!("{}: {asked}", actor.name),
+                    }
                 }
             });
         }

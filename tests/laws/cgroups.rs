@@ -1,0 +1,295 @@
+//! Cgroups: birth, moving, killing, freezing, removing.
+
+use cofferdam::sys::{CWD, Errno, Kernel, Syscalls, flags};
+
+use crate::Ground;
+use crate::laws::ground::{Born, How, pause, sleep};
+
+crate::laws! {
+    fn mkdir_fills_a_cgroup_with_files(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        for file in ["cgroup.procs", "cgroup.events", "cgroup.freeze", "cgroup.subtree_control"] {
+            assert!(group.read(file).is_ok(), "{file}");
+        }
+        assert_eq!(group.read("cgroup.events").unwrap(), "populated 0\nfrozen 0\n");
+        assert_eq!(group.read("memory.nothing"), Err(Errno::ENOENT));
+    }
+
+    fn a_child_is_born_in_its_cgroup(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        let born = group.born();
+        assert_eq!(group.read("cgroup.procs").unwrap(), format!("{}\n", born.pid));
+        let line = ground.read(&format!("/proc/{}/cgroup", born.pid)).unwrap();
+        assert!(line.lines().any(|line| line.starts_with("0::/") && line.ends_with("/law")));
+    }
+
+    fn rmdir_of_a_populated_cgroup_is_ebusy(ground) {
+        for group in Group::both(ground) {
+            let born = group.born();
+            assert_eq!(group.remove(), Err(Errno::EBUSY));
+            born.signal(flags::SIGKILL).unwrap();
+            born.wait(flags::WEXITED).unwrap();
+            group.until_removed();
+        }
+    }
+
+    fn rmdir_of_a_cgroup_with_children_is_ebusy(ground) {
+        for group in Group::both(ground) {
+            let inner = crate::name(format!("{}/inner", group.path));
+            ground.kernel.mkdir(CWD, &inner, 0o755).unwrap();
+            assert_eq!(group.remove(), Err(Errno::EBUSY));
+            ground.kernel.unlink(CWD, &inner, flags::AT_REMOVEDIR).unwrap();
+            assert_eq!(group.remove(), Ok(()));
+        }
+    }
+
+    fn unlink_of_a_cgroup_s_file_is_eperm(ground) {
+        for group in Group::both(ground) {
+            let file = crate::name(format!("{}/cgroup.procs", group.path));
+            assert_eq!(ground.kernel.unlink(CWD, &file, 0), Err(Errno::EPERM));
+        }
+    }
+
+    fn a_removed_cgroup_answers_enodev_to_who_has_it_open(ground) {
+        for group in Group::both(ground) {
+            let path = format!("{}/cgroup.procs", group.path);
+            let file = ground.open_absolute(&path, flags::O_RDWR).unwrap();
+            group.remove().unwrap();
+            assert_eq!(ground.kernel.read(file.raw(), &mut [0; 8]), Err(Errno::ENODEV));
+            assert_eq!(ground.kernel.write(file.raw(), b"0"), Err(Errno::ENODEV));
+            assert_eq!(ground.open_absolute(&path, 0).err(), Some(Errno::ENOENT));
+        }
+    }
+
+    fn a_birth_in_a_removed_cgroup_is_enoent(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        let directory = ground.open_absolute(&group.path, flags::O_DIRECTORY).unwrap();
+        group.remove().unwrap();
+        let how = How { cgroup: Some(directory.raw()), ..How::default() };
+        assert_eq!(ground.spawn(&pause(), how).err(), Some(Errno::ENOENT));
+    }
+
+    fn a_process_moves_by_its_number(ground) {
+        for group in Group::both(ground) {
+            let born = ground.sleeper();
+            group.write("cgroup.procs", &born.pid.to_string()).unwrap();
+            assert_eq!(group.read("cgroup.procs").unwrap(), format!("{}\n", born.pid));
+        }
+    }
+
+    fn moving_nobody_is_esrch_and_nonsense_einval(ground) {
+        for group in Group::both(ground) {
+            let born = ground.sleeper();
+            born.signal(flags::SIGKILL).unwrap();
+            born.wait(flags::WEXITED).unwrap();
+            let gone = born.pid.to_string();
+            assert_eq!(group.write("cgroup.procs", &gone), Err(Errno::ESRCH));
+            assert_eq!(group.write("cgroup.procs", "x"), Err(Errno::EINVAL));
+        }
+    }
+
+    fn cgroup_kill_ends_everybody(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        let born = [group.born(), group.born()];
+        group.write("cgroup.kill", "1").unwrap();
+        for born in born {
+            assert_eq!(born.wait(flags::WEXITED), Ok((2, flags::SIGKILL)));
+        }
+        group.until("cgroup.events", "populated 0");
+        assert_eq!(group.write("cgroup.kill", "2"), Err(Errno::ERANGE));
+    }
+
+    fn a_frozen_cgroup_of_v2_still_dies(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        let born = group.born();
+        group.write("cgroup.freeze", "1").unwrap();
+        group.until("cgroup.events", "frozen 1");
+        assert_eq!(group.read("cgroup.freeze").unwrap(), "1\n");
+        born.signal(flags::SIGKILL).unwrap();
+        assert_eq!(born.wait(flags::WEXITED), Ok((2, flags::SIGKILL)));
+    }
+
+    fn a_frozen_cgroup_of_v1_dies_after_the_thaw(ground) {
+        let Some(group) = Group::v1(ground) else { return };
+        let born = group.born();
+        group.write("freezer.state", "FROZEN").unwrap();
+        group.until("freezer.state", "FROZEN");
+        born.signal(flags::SIGKILL).unwrap();
+        let seen = ground.kernel.poll([(born.fd.raw(), flags::POLLIN)], 50).unwrap();
+        assert_eq!(seen, [0]);
+        group.write("freezer.state", "THAWED").unwrap();
+        assert_eq!(born.wait(flags::WEXITED), Ok((2, flags::SIGKILL)));
+        assert_eq!(group.read("freezer.state").unwrap(), "THAWED\n");
+    }
+
+    fn a_child_of_a_frozen_cgroup_is_frozen_by_its_parent(ground) {
+        let Some(group) = Group::v1(ground) else { return };
+        let inner = crate::name(format!("{}/inner", group.path));
+        ground.kernel.mkdir(CWD, &inner, 0o755).unwrap();
+        group.write("freezer.state", "FROZEN").unwrap();
+        assert_eq!(group.read("inner/freezer.parent_freezing").unwrap(), "1\n");
+        assert_eq!(group.read("inner/freezer.self_freezing").unwrap(), "0\n");
+        group.write("inner/freezer.state", "THAWED").unwrap();
+        assert_ne!(group.read("inner/freezer.state").unwrap(), "THAWED\n");
+        group.write("freezer.state", "THAWED").unwrap();
+        ground.kernel.unlink(CWD, &inner, flags::AT_REMOVEDIR).unwrap();
+    }
+
+    fn an_unknown_state_of_the_freezer_is_einval(ground) {
+        let Some(group) = Group::v1(ground) else { return };
+        assert_eq!(group.write("freezer.state", "FREEZING"), Err(Errno::EINVAL));
+    }
+
+    fn an_inner_cgroup_takes_no_process(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        let controllers = group.read("cgroup.controllers").unwrap();
+        if !controllers.split_whitespace().any(|name| name == "pids") {
+            return;
+        }
+        group.write("cgroup.subtree_control", "+pids").unwrap();
+        let born = ground.sleeper();
+        let answer = group.write("cgroup.procs", &born.pid.to_string());
+        assert_eq!(answer, Err(Errno::EBUSY));
+        assert_eq!(group.write("cgroup.subtree_control", "+nothing"), Err(Errno::EINVAL));
+    }
+
+    fn a_cgroup_with_processes_gives_no_controllers(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        let controllers = group.read("cgroup.controllers").unwrap();
+        if !controllers.split_whitespace().any(|name| name == "memory") {
+            return;
+        }
+        let _born = group.born();
+        assert_eq!(group.write("cgroup.subtree_control", "+memory"), Err(Errno::EBUSY));
+    }
+
+    fn a_limit_is_kept_and_nonsense_is_einval(ground) {
+        let Some(group) = Group::tree(ground, "pids") else { return };
+        group.write("pids.max", "17").unwrap();
+        assert_eq!(group.read("pids.max").unwrap(), "17\n");
+        assert_eq!(group.write("pids.max", "x"), Err(Errno::EINVAL));
+    }
+
+    fn a_birth_beyond_the_limit_is_eagain(ground) {
+        let Some(group) = Group::tree(ground, "pids") else { return };
+        group.write("pids.max", "1").unwrap();
+        let mut builder = cofferdam::sys::Builder::new(1);
+        let slot = builder.take();
+        let bytes = builder.block(b"?");
+        builder.call(cofferdam::sys::Call::Write { fd: crate::laws::ground::SOCKET, bytes });
+        let room = cofferdam::sys::Room { len: 1 };
+        let fd = crate::laws::ground::SOCKET;
+        builder.call(cofferdam::sys::Call::Read { fd, buf: room });
+        let fork = builder.fork(0, slot);
+        builder.land(fork);
+        let born = ground.spawn(&builder.finish(), How::default()).unwrap();
+        assert_eq!(born.hear(), b"?");
+        group.write("cgroup.procs", &born.pid.to_string()).unwrap();
+        ground.kernel.write_all(born.socket.raw(), b"!").unwrap();
+        assert_eq!(born.hear(), [b'F', 0, 2, 0, 11, 0]);
+    }
+
+    fn a_child_joins_by_the_tasks_file(ground) {
+        let Some(group) = Group::v1(ground) else { return };
+        let path = format!("{}/tasks", group.path);
+        let tasks = ground.open_absolute(&path, flags::O_WRONLY).unwrap();
+        let born = ground.spawn(&pause(), How { tasks: &[tasks.raw()], ..How::default() }).unwrap();
+        assert_eq!(born.hear(), b"?");
+        assert_eq!(group.read("tasks").unwrap(), format!("{}\n", born.pid));
+        drop(born);
+        group.until_removed();
+        let how = How { tasks: &[tasks.raw()], ..How::default() };
+        assert_eq!(ground.spawn(&pause(), how).err(), Some(Errno::ENODEV));
+    }
+}
+
+/// A cgroup of the law's own.
+struct Group<'g, 'k, K: Kernel> {
+    ground: &'g Ground<'k, K>,
+    path: String,
+}
+
+impl<'g, 'k, K: Kernel> Group<'g, 'k, K> {
+    fn new(ground: &'g Ground<'k, K>, top: &str) -> Self {
+        let path = format!("{top}/law");
+        ground.kernel.mkdir(CWD, &crate::name(&*path), 0o755).unwrap();
+        Self { ground, path }
+    }
+
+    fn v2(ground: &'g Ground<'k, K>) -> Option<Self> {
+        Some(Self::new(ground, ground.v2.as_deref()?))
+    }
+
+    fn v1(ground: &'g Ground<'k, K>) -> Option<Self> {
+        Some(Self::new(ground, &format!("{}/freezer", ground.v1.as_deref()?)))
+    }
+
+    fn both(ground: &'g Ground<'k, K>) -> impl Iterator<Item = Self> {
+        [Self::v1 as fn(_) -> _, Self::v2].into_iter().filter_map(move |of| of(ground))
+    }
+
+    /// Makes a cgroup that has a controller.
+    fn tree(ground: &'g Ground<'k, K>, controller: &str) -> Option<Self> {
+        if let Some(top) = &ground.v1 {
+            return Some(Self::new(ground, &format!("{top}/{controller}")));
+        }
+        let top = ground.v2.as_deref()?;
+        ground.write(&format!("{top}/cgroup.subtree_control"), &format!("+{controller}")).ok()?;
+        Some(Self::new(ground, top))
+    }
+
+    fn read(&self, file: &str) -> Result<String, Errno> {
+        self.ground.read(&format!("{}/{file}", self.path))
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<(), Errno> {
+        self.ground.write(&format!("{}/{file}", self.path), text)
+    }
+
+    /// Makes a child that sleeps in this cgroup.
+    fn born(&self) -> Born<'k, K> {
+        if self.read("cgroup.events").is_err() {
+            let born = self.ground.sleeper();
+            self.write("cgroup.procs", &born.pid.to_string()).unwrap();
+            return born;
+        }
+        let directory = self.ground.open_absolute(&self.path, flags::O_DIRECTORY).unwrap();
+        let how = How { cgroup: Some(directory.raw()), ..How::default() };
+        self.ground.spawn(&sleep(), how).unwrap()
+    }
+
+    fn remove(&self) -> Result<(), Errno> {
+        self.ground.kernel.unlink(CWD, &crate::name(&*self.path), flags::AT_REMOVEDIR)
+    }
+
+    /// Waits until a file begins with, or has a line of, that text.
+    fn until(&self, file: &str, text: &str) {
+        for _ in 0..1000 {
+            if self.read(file).unwrap().lines().any(|line| line == text) {
+                return;
+            }
+            self.ground.kernel.poll([], 5).unwrap();
+        }
+        panic!("{file} never says {text}");
+    }
+
+    fn until_removed(&self) {
+        for _ in 0..1000 {
+            match self.remove() {
+                Ok(()) => return,
+                Err(errno) => assert_eq!(errno, Errno::EBUSY),
+            }
+            self.ground.kernel.poll([], 5).unwrap();
+        }
+        panic!("{} is never removed", self.path);
+    }
+}
+
+impl<K: Kernel> Drop for Group<'_, '_, K> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && self.ground.open_absolute(&self.path, flags::O_PATH).is_ok()
+        {
+            self.until_removed();
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Connected sockets: boundaries, ends, and descriptors that travel.
+
+use std::cell::Cell;
+
+use cofferdam::sys::{Call, Errno, Fd, Kernel, Live, RawFd, Syscalls, flags};
+
+use crate::Ground;
+
+crate::laws! {
+    fn messages_keep_their_boundaries(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        for bytes in [&b"one"[..], b"three"] {
+            ground.kernel.write_all(a.raw(), bytes).unwrap();
+        }
+        assert_eq!(ground.kernel.read(b.raw(), &mut [0; 16]).unwrap(), b"one");
+        assert_eq!(ground.kernel.read(b.raw(), &mut [0; 2]).unwrap(), b"th");
+        assert_eq!(ground.kernel.poll([(b.raw(), flags::POLLIN)], 0), Ok([0]));
+    }
+
+    fn a_closed_peer_is_the_end(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        drop(a);
+        assert_eq!(ground.kernel.read(b.raw(), &mut [0; 4]).unwrap(), b"");
+        let seen = ground.kernel.poll([(b.raw(), flags::POLLIN)], 0).unwrap();
+        assert_eq!(seen, [flags::POLLIN | flags::POLLHUP]);
+    }
+
+    fn what_was_sent_before_the_end_is_read_first(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        ground.kernel.write_all(a.raw(), b"last").unwrap();
+        drop(a);
+        assert_eq!(ground.kernel.read(b.raw(), &mut [0; 8]).unwrap(), b"last");
+        assert_eq!(ground.kernel.read(b.raw(), &mut [0; 8]).unwrap(), b"");
+    }
+
+    fn a_peer_that_left_something_unread_resets(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        ground.kernel.write_all(b.raw(), b"unread").unwrap();
+        drop(a);
+        assert_eq!(receive(ground, &b).err(), Some(Errno::ECONNRESET));
+        assert_eq!(ground.kernel.read(b.raw(), &mut [0; 8]).unwrap(), b"");
+    }
+
+    fn sending_to_a_closed_peer_is_epipe(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        drop(a);
+        let call: Call<Live<'_>> = Call::SendFd { socket: b.raw(), bytes: b"x", fd: b.raw() };
+        assert_eq!(ground.call(call), Err(Errno::EPIPE));
+    }
+
+    fn a_descriptor_travels_with_its_open_file(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        ground.file("f", b"travels");
+        let file = ground.open("f", 0).unwrap();
+        let call: Call<Live<'_>> = Call::SendFd { socket: a.raw(), bytes: b"take", fd: file.raw() };
+        assert_eq!(ground.call(call), Ok(4));
+        drop(file);
+        let (bytes, fd) = receive(ground, &b).unwrap();
+        assert_eq!(bytes, b"take");
+        let fd = Fd::new(fd.unwrap(), ground.kernel);
+        assert_eq!(ground.kernel.read_all(fd.raw()).unwrap(), b"travels");
+        let command = flags::F_GETFD;
+        let got = ground.call(Call::Fcntl { fd: fd.raw(), command, argument: 0 });
+        assert_eq!(got, Ok(flags::FD_CLOEXEC));
+    }
+
+    fn a_message_without_a_descriptor_brings_none(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        ground.kernel.write_all(a.raw(), b"plain").unwrap();
+        assert_eq!(receive(ground, &b), Ok((b"plain".to_vec(), None)));
+    }
+
+    fn a_descriptor_that_nobody_takes_is_closed(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        let [read, write] = ground.kernel.pipe().unwrap();
+        let call: Call<Live<'_>> = Call::SendFd { socket: a.raw(), bytes: b"x", fd: write.raw() };
+        ground.call(call).unwrap();
+        drop(write);
+        assert_eq!(ground.kernel.poll([(read.raw(), flags::POLLIN)], 0), Ok([0]));
+        drop((a, b));
+        assert_eq!(ground.kernel.read(read.raw(), &mut [0; 1]).unwrap(), b"");
+    }
+
+    fn sending_over_a_file_is_enotsock(ground) {
+        ground.file("f", b"");
+        let file = ground.open("f", flags::O_RDWR).unwrap();
+        let call: Call<Live<'_>> = Call::SendFd { socket: file.raw(), bytes: b"x", fd: file.raw() };
+        assert_eq!(ground.call(call), Err(Errno::ENOTSOCK));
+    }
+
+    fn sending_what_is_not_open_is_ebadf(ground) {
+        let [a, _b] = ground.kernel.socketpair().unwrap();
+        let call: Call<Live<'_>> = Call::SendFd { socket: a.raw(), bytes: b"x", fd: 2_147_483_000 };
+        assert_eq!(ground.call(call), Err(Errno::EBADF));
+    }
+
+    fn connecting_to_nothing_is_enoent_and_to_a_file_econnrefused(ground) {
+        ground.file("f", b"");
+        for (path, errno) in [("nothing", Errno::ENOENT), ("f", Errno::ECONNREFUSED)] {
+            let call: Call<Live<'_>> = Call::Socket { domain: flags::AF_UNIX, kind: flags::SOCK_STREAM, protocol: 0 };
+            let socket = ground.kernel.give(call).unwrap();
+            let mut address = vec![1, 0];
+            address.extend_from_slice(ground.at(path).as_bytes_with_nul());
+            let call: Call<Live<'_>> = Call::Connect { fd: socket.raw(), address: &address };
+            assert_eq!(ground.call(call), Err(errno), "{path}");
+        }
+    }
+}
+
+fn receive<K: Kernel>(
+    ground: &Ground<'_, K>,
+    socket: &Fd<'_, K>,
+) -> Result<(Vec<u8>, Option<RawFd>), Errno> {
+    let room = [const { Cell::new(0) }; 16];
+    let answer = ground.call(Call::RecvFd { socket: socket.raw(), buf: &room })?;
+    let count = usize::try_from(answer & 0xffff_ffff).unwrap();
+    let fd = u32::try_from(answer >> 32).unwrap();
+    let bytes = room.iter().take(count).map(Cell::get).collect();
+    Ok((bytes, (fd != u32::MAX).then_some(fd.cast_signed())))
+}

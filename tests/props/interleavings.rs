@@ -1,0 +1,195 @@
+//! All pairs of requests on one container, in every interleaving, with a death anywhere.
+//!
+//! The clients run the library's own methods on the fake kernel; the bounds and counts are pinned.
+
+mod explore;
+mod stage;
+
+use cofferdam::backend::fake::{Profile, Replay, World};
+use cofferdam::spec::{NamespaceKind, Spec};
+use cofferdam::{Create, Error, Runtime, Status};
+
+use explore::{Body, Count, End, Scene, State};
+use stage::world;
+
+const ROOT: &str = "/run/cofferdam";
+const ID: &str = "a";
+
+/// The smallest container: what is explored here is the lifecycle, not the mounts.
+fn small() -> Create {
+    let mut spec = Spec::usual("/bundle/rootfs", ["/bin/sleep"]);
+    spec.mounts.clear();
+    spec.masked_paths.clear();
+    spec.readonly_paths.clear();
+    spec.rootfs.readonly = false;
+    spec.hostname = None;
+    spec.namespaces.retain(|namespace| namespace.kind == NamespaceKind::Pid);
+    let process = spec.process.as_mut().expect("a container with a program");
+    process.capabilities = None;
+    process.rlimits.clear();
+    process.env = vec!["HOME=/".to_owned()];
+    process.no_new_privs = false;
+    Create { bundle: "/bundle".to_owned(), spec, ..Create::default() }
+}
+
+fn told<T>(answer: Result<T, Error>) -> String {
+    answer.map_or_else(|error| error.to_string(), |_| "done".to_owned())
+}
+
+fn with<T>(
+    kernel: &Replay<'_>,
+    request: impl FnOnce(&Runtime<&Replay<'_>>) -> Result<T, Error>,
+) -> String {
+    told(Runtime::new(kernel, ROOT).and_then(|runtime| request(&runtime)))
+}
+
+fn create(kernel: &Replay<'_>) -> String {
+    with(kernel, |runtime| runtime.create(ID, &small()).map(drop))
+}
+
+fn start(kernel: &Replay<'_>) -> String {
+    with(kernel, |runtime| runtime.container(ID)?.start())
+}
+
+fn kill(kernel: &Replay<'_>) -> String {
+    with(kernel, |runtime| runtime.container(ID)?.kill(9))
+}
+
+fn delete(kernel: &Replay<'_>) -> String {
+    with(kernel, |runtime| runtime.container(ID)?.delete().map(drop))
+}
+
+fn force(kernel: &Replay<'_>) -> String {
+    with(kernel, |runtime| runtime.container(ID)?.force_delete().map(drop))
+}
+
+fn state(kernel: &Replay<'_>) -> String {
+    match Runtime::new(kernel, ROOT).and_then(|runtime| runtime.container(ID)?.state()) {
+        Ok(state) => state.status.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+const REQUESTS: [(&str, Body); 6] = [
+    ("create", create),
+    ("start", start),
+    ("kill", kill),
+    ("delete", delete),
+    ("delete --force", force),
+    ("state", state),
+];
+
+/// Where a container is before the clients come.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Absent,
+    Created,
+    Running,
+}
+
+fn set(before: Before, profile: Profile) -> World {
+    let world = std::cell::RefCell::new(world(profile));
+    let pid = world.borrow_mut().client();
+    {
+        let kernel = World::process(&world, pid);
+        let runtime = Runtime::new(kernel, ROOT).expect("a kernel with /proc");
+        let made = match before {
+            Before::Absent => return fresh(&world, pid),
+            Before::Created => runtime.create(ID, &small()),
+            Before::Running => runtime.run(ID, &small()),
+        };
+        drop(made.expect("a container on the fake kernel"));
+    }
+    fresh(&world, pid)
+}
+
+/// Ends the client that has set the scene.
+fn fresh(world: &std::cell::RefCell<World>, pid: cofferdam::backend::fake::Pid) -> World {
+    world.borrow_mut().end_client(pid);
+    World::settle(world);
+    world.borrow().clone()
+}
+
+/// What holds at every end: nobody else was signalled, and one `delete --force` leaves nothing.
+fn judge(clean: &World, state: &State) -> Result<(), String> {
+    if let Some(signal) = state.world.signals().iter().find(|signal| signal.maker == 0) {
+        return Err(format!("authority: a stranger was signalled: {signal:?}"));
+    }
+    truth(state)?;
+    let world = std::cell::RefCell::new(state.world.clone());
+    let pid = world.borrow_mut().client();
+    {
+        let kernel = World::process(&world, pid);
+        let runtime = Runtime::new(kernel, ROOT).map_err(|error| error.to_string())?;
+        let container = runtime.container(ID).map_err(|error| error.to_string())?;
+        container.force_delete().map_err(|error| format!("progress: {error}"))?;
+        match container.state() {
+            Err(error) if error.is_not_found() => (),
+            other => return Err(format!("progress: it is still there: {other:?}")),
+        }
+    }
+    let end = fresh(&world, pid);
+    let left: Vec<_> = end
+        .residue(clean)
+        .into_iter()
+        .filter(|line| !line.starts_with("left: /run/cofferdam: directory"))
+        .collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("residue: {left:?}")) }
+}
+
+/// The status that is told at the end is the kernel's: running if and only if a payload runs.
+fn truth(state: &State) -> Result<(), String> {
+    let world = std::cell::RefCell::new(state.world.clone());
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    let runtime = Runtime::new(kernel, ROOT).map_err(|error| error.to_string())?;
+    let told = runtime.container(ID).and_then(|container| container.state());
+    let runs = state.world.pids().into_iter().any(|pid| state.world.is_payload(pid));
+    match told {
+        Ok(told) if (told.status == Status::Running) != runs => {
+            Err(format!("truth: told {}, a payload runs: {runs}", told.status))
+        }
+        Err(error) if !error.is_not_found() => Err(format!("truth: {error}")),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn pair(a: usize, b: usize, before: Before, profile: &Profile, deaths: u8) -> Count {
+    let clean = set(Before::Absent, profile.clone());
+    let world = set(before, profile.clone());
+    let scene = Scene { bodies: vec![REQUESTS[a], REQUESTS[b]], deaths, world };
+    scene.walk(&|state| {
+        let both = state.actors.iter().all(|actor| actor.end.is_some());
+        assert!(both, "an end is where all have ended");
+        judge(&clean, state).map_err(|what| {
+            let names: Vec<_> = state
+                .actors
+                .iter()
+                .map(|actor| match &actor.end {
+                    Some(End::Told(told)) => format!("{}: {told}", actor.name),
+                    Some(End::Killed) | None => format!("{}: killed", actor.name),
+                })
+                .collect();
+            format!("{before:?}, {}: {what}", names.join(", "))
+        })
+    })
+}
+
+#[test]
+fn all_pairs_with_a_death_anywhere() {
+    for profile in [Profile::default(), Profile::v1()] {
+        let mut all = Count::default();
+        for before in [Before::Absent, Before::Created, Before::Running] {
+            for a in 0..REQUESTS.len() {
+                for b in a..REQUESTS.len() {
+                    let count = pair(a, b, before, &profile, 1);
+                    eprintln!("{before:?} {} || {}: {count:?}", REQUESTS[a].0, REQUESTS[b].0);
+                    all.states += count.states;
+                    all.transitions += count.transitions;
+                    all.ends += count.ends;
+                }
+            }
+        }
+        println!("figure: explored, {:?} | {all:?}", profile.cgroups);
+    }
+}
