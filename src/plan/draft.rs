@@ -221,6 +221,10 @@ impl<'a> Draft<'a> {
         if path.is_empty() {
             return self.b.push(Act::Call(call), OnError::Fail, slot);
         }
+        if path.starts_with("dev/") {
+            // Opened here or never: what follows may be passed over.
+            self.dev_if_empty();
+        }
         let missing = self.b.open_or_skip(call, slot, &[Errno::ENOENT]);
         let found = self.b.jump();
         self.b.land(missing);
@@ -236,7 +240,8 @@ impl<'a> Draft<'a> {
             Leaf::Directory | Leaf::File => Leaf::Directory,
             Leaf::PlainDirectory => Leaf::PlainDirectory,
         };
-        let dir = match (parent, self.dev_if_empty()) {
+        let dev = if parent == "dev" { self.dev_if_empty() } else { None };
+        let dir = match (parent, dev) {
             ("", _) => self.root,
             ("dev", Some(dev)) => dev,
             _ => {

@@ -266,6 +266,17 @@ fn a_user_namespace_has_its_own_ids() {
 }
 
 #[test]
+fn mounts_may_stand_in_podman_s_order() {
+    let cli = Cli::edited("ls -d /dev/pts/ptmx /sys/kernel", |config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.sort_by_key(|mount| mount["destination"] != "/sys");
+        // What is there already may be made only where it is missing: /proc, /dev, then /sys.
+        mounts[..3].rotate_left(1);
+    });
+    assert_eq!(cli.done("run cli-order-of-mounts"), "/dev/pts/ptmx\n/sys/kernel\n");
+}
+
+#[test]
 fn the_caller_s_streams_are_not_kept_open() {
     let cli = Cli::new("exec sleep 100 >/dev/null 2>&1");
     let (read, write) = nix::unistd::pipe().unwrap();

@@ -57,11 +57,11 @@ fn flags_of_exec_change_the_process() {
     let mut command = cli.command(flags);
     let said = cli.finish(command.arg("id; echo $A; pwd; grep CapBnd /proc/self/status"));
     assert_eq!((said.status, said.err.as_str()), (0, ""));
-    insta::assert_snapshot!(said.out, @"
+    insta::assert_snapshot!(said.out.replace('\t', " "), @"
     uid=1000 gid=1001 groups=7
     b
     /tmp
-    CapBnd:	0000000020002420
+    CapBnd: 0000000020002420
     ");
 }
 
