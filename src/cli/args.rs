@@ -48,6 +48,11 @@ pub(super) struct Parsed {
 }
 
 impl Parsed {
+    /// No flag, and one argument.
+    pub(super) fn argument_only(argument: String) -> Self {
+        Self { given: Vec::new(), rest: vec![argument] }
+    }
+
     /// Whether a switch is on.
     pub(super) fn has(&self, name: &str) -> bool {
         self.value(name) == Some("true")

@@ -84,6 +84,7 @@ pub fn init(spec: &Spec, situation: &Situation<'_>) -> Result<Plan, Invalid> {
     let mut draft = Draft::new(situation, given_to_init(spec, situation));
     hooks::check(&spec.hooks)?;
     namespaces::check(spec, &draft)?;
+    root::check(spec)?;
     mounts::check(spec, &draft)?;
     begin(&mut draft);
     limits::oom_score(&mut draft, process);

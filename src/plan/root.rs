@@ -6,28 +6,64 @@
 //! | its own         | move    | the host's proc and sysfs are covered, the new root moves onto / |
 //! | the host's      |         | chroot                                                           |
 
-use super::draft::{Draft, Mounting, from, handle};
+use super::draft::{Draft, Mounting, from, handle, invalid};
 use super::host::Leaving;
 use super::mounts;
-use crate::spec::{NamespaceKind, Sharing, Spec};
+use crate::spec::{Invalid, NamespaceKind, Reason, Sharing, Spec};
 use crate::sys::flags::{
     MNT_DETACH, MS_BIND, MS_MOVE, MS_PRIVATE, MS_REC, MS_SLAVE, O_DIRECTORY, O_PATH,
 };
-use crate::sys::{Call, Errno, Slot};
+use crate::sys::{Call, Errno, Handle, Slot};
+
+/// Refuses a root that cannot be had.
+///
+/// # Errors
+///
+/// Why.
+pub(super) fn check(spec: &Spec) -> Result<(), Invalid> {
+    if spec.rootfs.overlaid.is_some() && spec.namespace(NamespaceKind::Mount).is_none() {
+        return Err(invalid("/root", Reason::Malformed("an overlay needs a mount namespace")));
+    }
+    Ok(())
+}
 
 /// Opens the container's root, made a mount of its own where it has a mount namespace.
 pub(super) fn prepare(draft: &mut Draft<'_>, spec: &Spec) {
     let path = from(draft.situation.bundle, &spec.rootfs.path);
     if spec.namespace(NamespaceKind::Mount).is_some() {
         isolate(draft, spec);
-        draft.about(format!("bind the root {}", spec.rootfs.path));
-        let flags = MS_BIND | MS_REC;
-        let (source, target) = (path.as_str(), path.as_str());
-        draft.mount(Mounting { source, target, flags, ..Mounting::default() });
+        match &spec.rootfs.overlaid {
+            Some(lower) => overlay(draft, lower, &path),
+            None => {
+                draft.about(format!("bind the root {}", spec.rootfs.path));
+                let flags = MS_BIND | MS_REC;
+                let (source, target) = (path.as_str(), path.as_str());
+                draft.mount(Mounting { source, target, flags, ..Mounting::default() });
+            }
+        }
     }
     draft.about(format!("open the root {}", spec.rootfs.path));
     let root = draft.open_host(&path, O_PATH | O_DIRECTORY);
     draft.root = handle(root);
+}
+
+/// Mounts what is written to memory over what is read from a directory.
+fn overlay(draft: &mut Draft<'_>, lower: &str, target: &str) {
+    draft.about(format!("lay memory over {lower}"));
+    let data = "mode=755";
+    draft.mount(Mounting { source: "tmpfs", target, kind: "tmpfs", flags: 0, data });
+    let memory = draft.open_host(target, O_PATH | O_DIRECTORY);
+    draft.b.call(Call::Fchdir { fd: handle(memory) });
+    for name in ["upper", "work"] {
+        let path = draft.text(name);
+        draft.b.call(Call::Mkdirat { dir: Handle::CWD, path, mode: 0o755 });
+    }
+    // A colon parts lower directories, a comma options (the kernel's overlayfs guide).
+    let escape = |c: char| if matches!(c, '\\' | ':' | ',') { vec!['\\', c] } else { vec![c] };
+    let lower: String = lower.chars().flat_map(escape).collect();
+    let data = &format!("lowerdir={lower},upperdir=upper,workdir=work");
+    draft.mount(Mounting { source: "overlay", target, kind: "overlay", flags: 0, data });
+    draft.done(memory);
 }
 
 /// Keeps the mounts made from here on out of the host's mount namespace.

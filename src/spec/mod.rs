@@ -93,6 +93,9 @@ pub struct Rootfs {
     pub readonly: bool,
     /// How mounts travel between it and the host.
     pub propagation: Option<Propagation>,
+    /// An absolute path whose file system is the root in place of what lies at `path`, which then
+    /// is only where it is mounted. What is written goes to memory and ends with the container.
+    pub overlaid: Option<String>,
 }
 
 impl Spec {

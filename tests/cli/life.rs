@@ -221,29 +221,6 @@ fn hooks_run_in_order_with_the_state_on_their_input() {
 }
 
 #[test]
-fn a_filter_of_system_calls_holds_and_is_kept() {
-    let cli = Cli::edited("mkdir /tmp/x; chmod 700 /tmp; grep Seccomp: /proc/self/status", |c| {
-        c["linux"]["seccomp"] = json!({
-            "defaultAction": "SCMP_ACT_ALLOW",
-            "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
-            "syscalls": [
-                { "names": ["mkdir", "mkdirat", "nosuchcall"], "action": "SCMP_ACT_ERRNO",
-                  "errnoRet": 28 },
-                { "names": ["chmod", "fchmodat"], "action": "SCMP_ACT_ERRNO" },
-            ],
-        });
-    });
-    for _ in 0..2 {
-        let said = cli.say("run cli-seccomp");
-        assert!(said.err.contains("No space left on device"), "{}", said.err);
-        assert!(said.err.contains("Operation not permitted"), "{}", said.err);
-        assert_eq!(said.out, "Seccomp:\t2\n");
-        let kept = fs::read_dir(cli.path("state/~filters")).unwrap().count();
-        assert_eq!(kept, 1, "compiled once");
-    }
-}
-
-#[test]
 fn a_user_namespace_has_its_own_ids() {
     let cli = Cli::edited("id -u; cat /proc/self/uid_map; touch /tmp/x && echo made", |config| {
         config["root"]["readonly"] = json!(false);

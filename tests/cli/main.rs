@@ -5,8 +5,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;
+mod filter;
 mod life;
 mod process;
+mod sandbox;
 mod terminal;
 mod text;
 

@@ -163,8 +163,9 @@ fn hooks() -> impl Strategy<Value = Hooks> {
 }
 
 fn rootfs() -> impl Strategy<Value = Rootfs> {
-    (path(), any::<bool>(), option::of(propagation()))
-        .prop_map(|(path, readonly, propagation)| Rootfs { path, readonly, propagation })
+    (path(), any::<bool>(), option::of(propagation()), option::weighted(0.2, path())).prop_map(
+        |(path, readonly, propagation, overlaid)| Rootfs { path, readonly, propagation, overlaid },
+    )
 }
 
 fn process() -> impl Strategy<Value = Process> {
