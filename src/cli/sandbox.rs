@@ -155,9 +155,9 @@ mod tests {
     #[test]
     fn mounts_below_others_come_with_those() {
         let mountinfo = "1 0 8:1 / / rw - ext4 a rw\n2 1 0:2 / /proc rw - proc b rw\n\
-                         3 1 8:2 / /home rw - ext4 c rw\n4 3 8:3 / /home/x rw - ext4 d rw\n\
-                         5 1 8:4 / /homely rw - ext4 e rw\n6 1 0:3 / /run/user/0 rw - tmpfs f rw\n\
+                         3 1 8:2 / /media rw - ext4 c rw\n4 3 8:3 / /media/x rw - ext4 d rw\n\
+                         5 1 8:4 / /medialy rw - ext4 e rw\n6 1 0:3 / /run/user/0 rw - tmpfs f rw\n\
                          7 1 0:3 / /a\\040b rw - tmpfs g rw\n";
-        assert_eq!(outermost(mountinfo), ["/home", "/homely"]);
+        assert_eq!(outermost(mountinfo), ["/media", "/medialy"]);
     }
 }
