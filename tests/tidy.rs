@@ -33,7 +33,8 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Where `unsafe` may stand, and how often the word does. Raising a number is a review event.
-const UNSAFE: &[(&str, usize)] = &[("src/backend/linux", 13), ("src/stub", 33)];
+const UNSAFE: &[(&str, usize)] =
+    &[("src/backend/linux", 11), ("src/stub", 33), ("src/bin/cofferdam.rs", 1)];
 
 /// Modules whose header must state their invariants.
 const STATED: &[&str] = &[
@@ -82,7 +83,7 @@ const BANNED_EVERYWHERE: &[(&str, &str)] = &[
 /// Files that may discard a result by name: file, how often, reason.
 const DISCARDS: &[(&str, usize, &str)] = &[
     ("src/backend/linux/born.rs", 1, "what fails there is told by the call after it"),
-    ("src/stub.rs", 7, "the stub has nobody to tell, or tells by the call after it"),
+    ("src/stub.rs", 6, "the stub has nobody to tell, or tells by the call after it"),
     ("src/sys/fd.rs", 1, "close(2): the descriptor is gone whatever the answer"),
 ];
 

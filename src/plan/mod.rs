@@ -241,11 +241,11 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec) {
         namespaces::loopback(draft);
     }
     root::prepare(draft, spec);
-    let covers = if spec.namespace(NamespaceKind::Mount).is_some() {
-        let covers = paths::covers(draft, spec);
+    let cover = if spec.namespace(NamespaceKind::Mount).is_some() {
+        let cover = paths::cover(draft, spec);
         mounts::all(draft, spec);
         devices::all(draft, spec);
-        covers
+        cover
     } else {
         None
     };
@@ -263,8 +263,8 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec) {
     root::finish(draft, spec);
     paths::sysctls(draft, spec);
     paths::readonly(draft, spec);
-    if let Some(covers) = covers {
-        paths::mask(draft, spec, covers);
+    if let Some(cover) = cover {
+        paths::mask(draft, spec, cover);
     }
 }
 

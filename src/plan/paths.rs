@@ -3,15 +3,15 @@
 //! **Invariant:** what covers a path was taken from the host before its root was left: the image
 //! can put nothing in its place (CVE-2025-31133).
 
-use super::draft::{Draft, Mounting, from, handle, normal};
+use super::draft::{Draft, Mounting, handle, normal};
 use super::host::Feature;
 use super::mounts;
 use crate::spec::{MountFlags, Spec};
 use crate::sys::flags::{
-    MNT_DETACH, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, O_CLOEXEC,
-    O_DIRECTORY, O_PATH, O_WRONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+    MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, O_CLOEXEC, O_DIRECTORY,
+    O_PATH, O_WRONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
 };
-use crate::sys::{Call, Errno, Handle, Slot};
+use crate::sys::{Act, Call, Compiled, Errno, Handle, OnError, Slot};
 
 /// Paths of procfs and sysfs that are directories where they exist.
 const DIRECTORIES: [&str; 5] =
@@ -20,75 +20,74 @@ const DIRECTORIES: [&str; 5] =
 /// move_mount(2) goes on through a link at the end of its target.
 const MOVE_MOUNT_T_SYMLINKS: u32 = 0x10;
 
-/// Detached mounts that cover paths: a copy of `/dev/null`, and an empty directory.
+/// A detached copy of `/dev/null`, which covers files.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Covers {
-    file: Slot,
-    directory: Slot,
-}
+pub(super) struct Cover(Slot);
 
-/// Takes the covers from the host, if any will be needed.
-pub(super) fn covers(draft: &mut Draft<'_>, spec: &Spec) -> Option<Covers> {
+/// Takes the cover from the host, if it will be needed.
+pub(super) fn cover(draft: &mut Draft<'_>, spec: &Spec) -> Option<Cover> {
     if spec.masked_paths.is_empty() {
         return None;
     }
     draft.about("prepare what masks paths");
-    let file = draft.copy(Handle::CWD, "/dev/null", 0);
-    // The root's own path is a place that is surely there and surely ours for a moment.
-    let place = from(draft.situation.bundle, &spec.rootfs.path);
-    let (source, kind, target) = ("tmpfs", "tmpfs", place.as_str());
-    let (flags, data) = (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "nr_blocks=1,nr_inodes=1");
-    draft.mount(Mounting { source, target, kind, flags, data });
-    let directory = draft.copy(Handle::CWD, &place, 0);
-    let target = draft.text(&place);
-    draft.b.call(Call::Umount2 { target, flags: MNT_DETACH });
-    Some(Covers { file, directory })
+    Some(Cover(draft.copy(Handle::CWD, "/dev/null", 0)))
 }
 
-/// Covers the paths that exist: first as files, then as directories.
+/// What a masked path may answer that is not there.
+const ABSENT: [Errno; 2] = [Errno::ENOENT, Errno::ENOTDIR];
+
+/// Covers the paths that exist: files by `/dev/null`, directories by an empty tmpfs each, which is
+/// cheaper than one that is made aside: taking that away again would cost a grace period.
 ///
 /// A cover that was used is attached, so another copy can be made of it; one that was not is kept
 /// for the next path.
-pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec, covers: Covers) {
-    let Covers { file, directory } = covers;
+pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec, cover: Cover) {
     let mut paths: Vec<_> = spec.masked_paths.iter().map(|path| normal(path)).collect();
     paths.dedup();
-    for (i, path) in paths.iter().enumerate() {
+    for path in &paths {
         draft.about(format!("mask /{path}"));
-        let last = i + 1 == paths.len();
         // What is usually there is tried first; the other way is for what is not.
-        let (first, second) = if DIRECTORIES.contains(&path.as_str()) {
-            (directory, file)
-        } else {
-            (file, directory)
-        };
+        let directory = DIRECTORIES.contains(&path.as_str());
         let path = format!("/{path}");
-        let call = covering(draft, first, &path);
-        // EINVAL: a file does not cover a directory, nor a directory a file.
-        let absent = [Errno::ENOENT, Errno::ENOTDIR];
-        let (other, gone) = draft.b.call_or_split(call, &[Errno::EINVAL], &absent);
-        renew(draft, first, last);
-        let covered = draft.b.jump();
-        draft.b.land(other);
-        let call = covering(draft, second, &path);
-        let vanished = draft.b.open_or_skip(call, Slot::NONE, &absent);
-        renew(draft, second, last);
-        draft.b.land(vanished);
-        draft.b.land(gone);
-        draft.b.land(covered);
+        let emptying = emptying(draft, &path);
+        let covering = covering(draft, cover.0, &path);
+        if directory {
+            // ENOTDIR: it is a file, or its parent is.
+            let (other, gone) =
+                draft.b.call_or_split(emptying, &[Errno::ENOTDIR], &[Errno::ENOENT]);
+            let covered = draft.b.jump();
+            draft.b.land(other);
+            let vanished = draft.b.open_or_skip(covering, Slot::NONE, &ABSENT);
+            renew(draft, cover);
+            draft.b.land(vanished);
+            draft.b.land(gone);
+            draft.b.land(covered);
+        } else {
+            // EINVAL: a file does not cover a directory.
+            let (other, gone) = draft.b.call_or_split(covering, &[Errno::EINVAL], &ABSENT);
+            renew(draft, cover);
+            let covered = draft.b.jump();
+            draft.b.land(other);
+            draft.b.call_or(emptying, &ABSENT);
+            draft.b.land(gone);
+            draft.b.land(covered);
+        }
     }
-    draft.done(file);
-    draft.done(directory);
+    draft.done(cover.0);
 }
 
-fn renew(draft: &mut Draft<'_>, cover: Slot, last: bool) {
-    if !last {
-        let call = draft.copying(handle(cover), "", 0);
-        draft.b.push(crate::sys::Act::Call(call), crate::sys::OnError::Fail, cover);
-    }
+fn emptying(draft: &mut Draft<'_>, target: &str) -> Call<Compiled> {
+    let (source, kind, data) = ("tmpfs", "tmpfs", "nr_blocks=1,nr_inodes=1");
+    let flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    draft.mounting(Mounting { source, target, kind, flags, data })
 }
 
-fn covering(draft: &mut Draft<'_>, cover: Slot, path: &str) -> Call<crate::sys::Compiled> {
+fn renew(draft: &mut Draft<'_>, cover: Cover) {
+    let call = draft.copying(handle(cover.0), "", 0);
+    draft.b.push(Act::Call(call), OnError::Fail, cover.0);
+}
+
+fn covering(draft: &mut Draft<'_>, cover: Slot, path: &str) -> Call<Compiled> {
     match draft.attaching(cover, Handle::CWD, path) {
         Call::MoveMount { from_dir, from_path, to_dir, to_path, flags } => {
             let flags = flags | MOVE_MOUNT_T_SYMLINKS;

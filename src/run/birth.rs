@@ -16,7 +16,7 @@
 
 use crate::plan::{Given, Plan, Stream};
 use crate::spec::IdMap;
-use crate::state::Stage;
+use crate::state::{Record, Stage};
 use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls};
 
 use super::error::{Doing, Failure};
@@ -166,9 +166,25 @@ pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
 }
 
 /// Waits until the child has done all that can fail before the start.
+///
+/// Meanwhile the next record is written, so that only its name is left to be changed.
 pub(super) fn prepare<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (_, plan) = task(op)?;
-    expect(op, plan, Wanted::Ready)
+    if !plan.forks {
+        stage_created(op)?;
+    }
+    expect(op, plan, Wanted::Ready)?;
+    if plan.forks { stage_created(op) } else { Ok(()) }
+}
+
+fn stage_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
+    let (Some(child), Some(lock)) = (&op.child, &op.lock) else { return Ok(()) };
+    let boot = op.record.owner.boot;
+    let init = Some(identity::identify(op.kernel, child.pid, boot)?);
+    let created = Record { init, stage: Stage::Created, ..op.record.clone() };
+    op.home.stage(op.kernel, lock, &created)?;
+    op.next = Some(created);
+    Ok(())
 }
 
 /// Says what the child is awaited to say.
@@ -219,11 +235,10 @@ fn adopt<K: Kernel>(kernel: &K, pid: u32) -> Result<Child<'_, K>, Failure> {
 
 /// The record says created …
 pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
-    let (Some(child), Some(lock)) = (&op.child, &op.lock) else { return Ok(()) };
-    let boot = op.record.owner.boot;
-    op.record.init = Some(identity::identify(op.kernel, child.pid, boot)?);
-    op.record.stage = Stage::Created;
-    op.home.commit(op.kernel, lock, &op.record)
+    let (Some(next), Some(lock)) = (op.next.take(), &op.lock) else { return Ok(()) };
+    op.home.publish(op.kernel, lock)?;
+    op.record = next;
+    Ok(())
 }
 
 /// … and only then is the child told so.

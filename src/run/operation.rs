@@ -24,6 +24,8 @@ pub(super) struct Operation<'k, 't, K: Kernel> {
     pub(super) runtime: &'k Runtime<K>,
     pub(super) home: Home,
     pub(super) record: Record,
+    /// The record that is written and not in its place yet.
+    pub(super) next: Option<Record>,
     /// The lock of the container's home.
     pub(super) lock: Option<Fd<'k, K>>,
     /// The fifo that init will wait at, while the container is made.
@@ -73,6 +75,7 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
             runtime,
             home,
             record,
+            next: None,
             lock: None,
             gate: None,
             sync: None,

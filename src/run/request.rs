@@ -22,7 +22,9 @@ pub enum Console {
     /// There is no terminal.
     #[default]
     None,
-    /// To the caller, as [`Process::terminal`](super::Process::terminal).
+    /// To the caller, who takes it from the process ([`Process::take_terminal`]).
+    ///
+    /// [`Process::take_terminal`]: super::Process::take_terminal
     Relay,
     /// Over this connected socket of the caller's (`--console-socket`).
     Socket(RawFd),

@@ -27,7 +27,7 @@ use super::{cgroup, identity, probe};
 pub struct Runtime<K: Kernel> {
     kernel: K,
     root: String,
-    own: ProcessId,
+    boot: u64,
     host: OnceLock<Host>,
 }
 
@@ -61,12 +61,11 @@ impl<K: Kernel> Runtime<K> {
     ///
     /// # Errors
     ///
-    /// Fails where `/proc` does not say who the caller is.
+    /// Fails where `/proc` does not say which boot this is.
     pub fn new(kernel: K, root: impl Into<String>) -> Result<Self, Error> {
         let boot = identity::boot(&kernel)?;
-        let own = identity::identify(&kernel, probe::own_pid(&kernel)?, boot)?;
         let root = root.into().trim_end_matches('/').to_owned();
-        Ok(Self { kernel, root, own, host: OnceLock::new() })
+        Ok(Self { kernel, root, boot, host: OnceLock::new() })
     }
 
     /// Returns the kernel.
@@ -79,8 +78,9 @@ impl<K: Kernel> Runtime<K> {
         &self.root
     }
 
-    pub(super) const fn own(&self) -> ProcessId {
-        self.own
+    /// Returns who the caller is, as makers of containers are recorded.
+    fn own(&self) -> Result<ProcessId, Failure> {
+        identity::identify(&self.kernel, probe::own_pid(&self.kernel)?, self.boot)
     }
 
     /// Returns what was found out of the host, once.
@@ -141,7 +141,7 @@ impl<K: Kernel> Runtime<K> {
         let dirs = cgroup::dirs(self.host()?, &create.spec.cgroup, id);
         let plan = compile::create(self, create, &dirs)?;
         let manifest = compile::manifest(self, id, create, &plan, dirs)?;
-        let record = Record::new(self.own, manifest);
+        let record = Record::new(self.own()?, manifest);
         let mut operation = Operation::new(self, home, record, Task::Create(create, &plan));
         match operation.drive(steps) {
             Err(Error::Failed(Failure { step: Some(Step::Manifest), errno, .. }))
@@ -433,7 +433,7 @@ impl<'r, K: Kernel> Container<'r, K> {
             )),
             Loaded::Damaged(what) => Err(Failure::told(what, Errno::EPROTO).into()),
             Loaded::Record(record) => {
-                let seen = observe(kernel, &home, &record, self.runtime.own().boot)?;
+                let seen = observe(kernel, &home, &record, self.runtime.boot)?;
                 Ok(Held { record: *record, facts: seen.facts, init: seen.init })
             }
         }

@@ -193,16 +193,37 @@ impl Home {
         lock: &Fd<'_, K>,
         record: &Record,
     ) -> Result<(), Failure> {
-        let dir = lock.raw();
-        let written = write_record(kernel, dir, c"record.new", record).and_then(|()| {
-            let (from, to) = (c"record.new", c"record.json");
-            let rename = Call::Renameat2 { from_dir: dir, from, to_dir: dir, to, flags: 0 };
-            kernel.call(rename).map(drop).doing(|| format!("replace the record of {}", self.id))
-        });
+        self.stage(kernel, lock, record)?;
+        self.publish(kernel, lock)
+    }
+
+    /// Writes the next record beside the one that stands.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it cannot be written; nothing is left of it then.
+    pub(super) fn stage<K: Kernel>(
+        &self,
+        kernel: &K,
+        lock: &Fd<'_, K>,
+        record: &Record,
+    ) -> Result<(), Failure> {
+        let written = write_record(kernel, lock.raw(), c"record.new", record);
         if written.is_err() {
-            regardless(kernel.unlink(dir, c"record.new", 0));
+            regardless(kernel.unlink(lock.raw(), c"record.new", 0));
         }
         written
+    }
+
+    /// Puts the staged record in the place of the one that stands.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it cannot be renamed; the old one stands then.
+    pub(super) fn publish<K: Kernel>(&self, kernel: &K, lock: &Fd<'_, K>) -> Result<(), Failure> {
+        let (from, to, dir) = (c"record.new", c"record.json", lock.raw());
+        let rename = Call::Renameat2 { from_dir: dir, from, to_dir: dir, to, flags: 0 };
+        kernel.call(rename).map(drop).doing(|| format!("replace the record of {}", self.id))
     }
 
     /// Opens the gate as `start` does: succeeds only while somebody waits behind it.

@@ -196,7 +196,7 @@ calls! {
         fails [EINVAL, EPERM, ESRCH];
     /// Reads once.
     Read = "read" { fd: F::Fd, buf: F::Out }
-        fails [EAGAIN, EBADF, EINTR, EINVAL, EIO, EISDIR, ENODEV, ESRCH];
+        fails [EAGAIN, EBADF, ECONNRESET, EINTR, EINVAL, EIO, EISDIR, ENODEV, ESRCH];
     /// Reads the target of a symbolic link.
     Readlinkat = "readlinkat" { dir: F::Fd, path: F::Text, buf: F::Out }
         fails [EACCES, EBADF, EINVAL, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR];
@@ -244,8 +244,8 @@ calls! {
         fails [EAFNOSUPPORT, EMFILE, ENFILE, EOPNOTSUPP, EPROTONOSUPPORT];
     /// Makes a child that performs a program; its pidfd is written to `pidfd`, four bytes.
     Spawn = "clone3" { child: F::Child, pidfd: F::Out }
-        fails [EACCES, EAGAIN, EBUSY, EINVAL, EMFILE, ENODEV, ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP,
-            EPERM, EUSERS];
+        fails [EACCES, EAGAIN, EBUSY, EINVAL, EMFILE, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS,
+            EOPNOTSUPP, EPERM, EUSERS];
     /// Describes a file, as `struct statx` lays it out.
     Statx = "statx" { dir: F::Fd, path: F::Text, flags: u32, mask: u32, buf: F::Out }
         fails [EACCES, EBADF, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR];

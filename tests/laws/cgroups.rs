@@ -144,7 +144,7 @@ crate::laws! {
         let Some(group) = Group::v2(ground) else { return };
         let controllers = group.read("cgroup.controllers").unwrap();
         if !controllers.split_whitespace().any(|name| name == "pids") {
-            return;
+            return ground.miss("no controller pids in cgroup v2");
         }
         group.write("cgroup.subtree_control", "+pids").unwrap();
         let born = ground.sleeper();
@@ -157,7 +157,7 @@ crate::laws! {
         let Some(group) = Group::v2(ground) else { return };
         let controllers = group.read("cgroup.controllers").unwrap();
         if !controllers.split_whitespace().any(|name| name == "memory") {
-            return;
+            return ground.miss("no controller memory in cgroup v2");
         }
         let _born = group.born();
         assert_eq!(group.write("cgroup.subtree_control", "+memory"), Err(Errno::EBUSY));
@@ -211,31 +211,57 @@ struct Group<'g, 'k, K: Kernel> {
 
 impl<'g, 'k, K: Kernel> Group<'g, 'k, K> {
     fn new(ground: &'g Ground<'k, K>, top: &str) -> Self {
+        Self::begin(ground, top);
         let path = format!("{top}/law");
         ground.kernel.mkdir(CWD, &crate::name(&*path), 0o755).unwrap();
         Self { ground, path }
     }
 
+    /// Makes the directory that the law may have of a tree.
+    fn begin(ground: &'g Ground<'k, K>, top: &str) {
+        let made = ground.kernel.mkdir(CWD, &crate::name(top), 0o755);
+        assert!(matches!(made, Ok(()) | Err(Errno::EEXIST)), "{top}: {made:?}");
+    }
+
     fn v2(ground: &'g Ground<'k, K>) -> Option<Self> {
-        Some(Self::new(ground, ground.v2.as_deref()?))
+        let top = ground.place.v2.as_deref();
+        if top.is_none() {
+            ground.miss("no cgroup v2");
+        }
+        Some(Self::new(ground, top?))
     }
 
     fn v1(ground: &'g Ground<'k, K>) -> Option<Self> {
-        Some(Self::new(ground, &format!("{}/freezer", ground.v1.as_deref()?)))
+        let top = ground.place.v1.get("freezer");
+        if top.is_none() {
+            ground.miss("no freezer of cgroup v1");
+        }
+        Some(Self::new(ground, top?))
     }
 
+    /// Makes a cgroup of each version that there is.
     fn both(ground: &'g Ground<'k, K>) -> impl Iterator<Item = Self> {
-        [Self::v1 as fn(_) -> _, Self::v2].into_iter().filter_map(move |of| of(ground))
+        let tops = ground.place.v1.get("freezer").into_iter().chain(&ground.place.v2);
+        if tops.clone().next().is_none() {
+            ground.miss("no cgroups");
+        }
+        tops.map(|top| Self::new(ground, top))
     }
 
     /// Makes a cgroup that has a controller.
     fn tree(ground: &'g Ground<'k, K>, controller: &str) -> Option<Self> {
-        if let Some(top) = &ground.v1 {
-            return Some(Self::new(ground, &format!("{top}/{controller}")));
+        if let Some(top) = ground.place.v1.get(controller) {
+            return Some(Self::new(ground, top));
         }
-        let top = ground.v2.as_deref()?;
-        ground.write(&format!("{top}/cgroup.subtree_control"), &format!("+{controller}")).ok()?;
-        Some(Self::new(ground, top))
+        let given = ground.place.v2.as_deref().filter(|top| {
+            Self::begin(ground, top);
+            let file = format!("{top}/cgroup.subtree_control");
+            ground.write(&file, &format!("+{controller}")).is_ok()
+        });
+        if given.is_none() {
+            ground.miss(format!("no controller {controller} in any cgroup"));
+        }
+        Some(Self::new(ground, given?))
     }
 
     fn read(&self, file: &str) -> Result<String, Errno> {

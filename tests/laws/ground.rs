@@ -1,6 +1,7 @@
 //! What a law stands on: a kernel, an empty directory, cgroups, two executables.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use cofferdam::sys::{
@@ -10,11 +11,19 @@ use cofferdam::sys::{
 /// A kernel, and what a law may use of it.
 pub(crate) struct Ground<'k, K: Kernel> {
     pub(crate) kernel: &'k K,
-    /// An empty directory of the law's own.
+    pub(crate) place: &'k Place,
+    /// Why the law could not be checked, if it could not.
+    pub(crate) missed: RefCell<Vec<String>>,
+}
+
+/// The directories of one law. Those of cgroups need not be there yet.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    /// An empty directory.
     pub(crate) directory: String,
-    /// Where the trees of cgroup v1 are mounted, one directory each.
-    pub(crate) v1: Option<String>,
-    /// Where cgroup v2 is mounted.
+    /// A directory for each controller of cgroup v1, by the controller's name.
+    pub(crate) v1: BTreeMap<String, String>,
+    /// A directory of cgroup v2.
     pub(crate) v2: Option<String>,
 }
 
@@ -29,11 +38,16 @@ pub(crate) struct Born<'k, K: Kernel> {
 impl<'k, K: Kernel> Ground<'k, K> {
     /// Returns a path in the law's own directory.
     pub(crate) fn at(&self, path: &str) -> CString {
-        crate::name(format!("{}/{path}", self.directory))
+        crate::name(format!("{}/{path}", self.place.directory))
     }
 
     pub(crate) fn open(&self, path: &str, how: u64) -> Result<Fd<'k, K>, Errno> {
         self.kernel.open_with(CWD, &self.at(path), how, mode(how))
+    }
+
+    /// Says why the law cannot be checked here.
+    pub(crate) fn miss(&self, why: impl Into<String>) {
+        self.missed.borrow_mut().push(why.into());
     }
 
     /// Opens a path wherever it is.
@@ -162,8 +176,10 @@ impl<K: Kernel> Born<'_, K> {
 
 impl<K: Kernel> Drop for Born<'_, K> {
     fn drop(&mut self) {
-        if !std::thread::panicking() && self.signal(flags::SIGKILL).is_ok() {
-            let _ = self.wait(flags::WEXITED);
+        let killed = self.signal(flags::SIGKILL).is_ok();
+        // A law that failed may have left it frozen, and then it does not end yet.
+        if killed && !std::thread::panicking() {
+            self.wait(flags::WEXITED).unwrap();
         }
     }
 }
