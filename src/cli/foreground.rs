@@ -102,17 +102,18 @@ fn pass(process: &Process<'_, Linux>, signal: u32) -> Result<(), Problem> {
     }
 }
 
-/// Reaps whoever has ended, and says how `pid` has, if it was among them.
+/// Reaps whoever has ended up to `pid`, and says how that has, if it was among them.
 fn reap(pid: u32) -> Result<Option<Exit>, Problem> {
-    let mut ended = None;
     loop {
         let mut status = [0; 4];
         let room = Cell::from_mut(&mut status[..]).as_slice_of_cells();
         // wait4(2): the pid -1 is any child.
         let call = Call::Wait4 { pid: u32::MAX, status: room, options: flags::WNOHANG };
         match Linux.call(call) {
-            Ok(0) | Err(Errno::ECHILD) => return Ok(ended),
-            Ok(found) if found == u64::from(pid) => ended = Some(exit(i32::from_le_bytes(status))),
+            Ok(0) | Err(Errno::ECHILD) => return Ok(None),
+            Ok(found) if found == u64::from(pid) => {
+                return Ok(Some(exit(i32::from_le_bytes(status))));
+            }
             Ok(_) | Err(Errno::EINTR) => (),
             Err(errno) => return Err(Problem::of("wait for the container", errno)),
         }
