@@ -82,7 +82,7 @@ fn the_table_has_these_many_cells_and_plans() {
     let plans: BTreeSet<_> = legal.iter().map(|plan| name(plan)).collect();
     let distinct: BTreeSet<_> = cells.iter().map(|cell| (cell.status, cell.answer)).collect();
     println!(
-        "{} cells, {} legal, {} plans, {} answers by status",
+        "figure: decision table | {} cells, {} legal, {} plans, {} answers by status",
         cells.len(),
         legal.len(),
         plans.len(),
@@ -318,6 +318,6 @@ fn every_plan_ends_under_every_pair_of_failures() {
             }
         }
     }
-    println!("{runs} runs");
+    println!("figure: machine, every plan by every pair of failing steps | {runs} runs");
     assert_eq!(runs, 1_440);
 }
