@@ -23,7 +23,7 @@ use super::error::{Doing, Failure};
 use super::operation::{Child, Operation, Task};
 use super::process::{Message, receive, wait};
 use super::request::{Console, Create, Stdio};
-use super::{cgroup, hooks, identity};
+use super::{cgroup, hooks, identity, streams};
 
 /// The record and the home come into being together, before anything they name.
 pub(super) fn manifest<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
@@ -56,6 +56,11 @@ pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fail
         gate: gate.as_ref().map(Fd::raw),
         preserve_fds: create.preserve_fds,
         stdio: create.stdio,
+        owner: create
+            .spec
+            .process
+            .as_ref()
+            .and_then(|process| streams::outside(process.user.uid, &create.spec.uid_maps)),
     };
     launch(op, plan, &handed)
 }
@@ -66,6 +71,8 @@ pub(super) struct Handed {
     pub(super) gate: Option<RawFd>,
     pub(super) preserve_fds: u32,
     pub(super) stdio: [Stdio; 3],
+    /// The user of the process, as the caller numbers users.
+    pub(super) owner: Option<u32>,
 }
 
 /// Makes a child of this container that performs a plan.
@@ -76,6 +83,9 @@ pub(super) fn launch<K: Kernel>(
 ) -> Result<(), Failure> {
     let what = || "make the container's first process";
     let kernel = op.kernel;
+    if handed.console == Console::None {
+        streams::give(kernel, &handed.stdio, handed.owner)?;
+    }
     // Beside the gate, so that fewer gaps are to be closed between what the child keeps.
     let [theirs, ours] = kernel.socketpair().doing(what)?;
     let state = if plan.given.contains(&Given::HookState) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{self, Filter, Host, Joined, Plan, Situation, Source, Terminal};
 use crate::spec::{
-    Hook, Invalid, MountKind, NamespaceKind, Process, Reason, Seccomp, Sharing, Spec,
+    Hook, IdMap, Invalid, MountKind, NamespaceKind, Process, Reason, Seccomp, Sharing, Spec,
 };
 use crate::state::{CgroupDir, Manifest, Record};
 use crate::sys::{Act, CWD, Call, Errno, Kernel, Op, Syscalls, flags};
@@ -28,6 +28,8 @@ pub(super) struct Kept {
     pub(super) namespaces: Vec<NamespaceKind>,
     /// The filter.
     pub(super) seccomp: Option<Seccomp>,
+    /// The user ids of its user namespace, where it made one.
+    pub(super) uid_maps: Vec<IdMap>,
 }
 
 impl Kept {
@@ -129,6 +131,7 @@ pub(super) fn manifest<K: Kernel>(
         process: spec.process.clone(),
         namespaces: spec.namespaces.iter().map(|namespace| namespace.kind).collect(),
         seccomp: spec.seccomp.clone(),
+        uid_maps: spec.uid_maps.clone(),
     };
     let mut extra = BTreeMap::new();
     extra.insert("late".to_owned(), json(&late(plan))?);

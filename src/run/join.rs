@@ -6,18 +6,22 @@
 use crate::sys::{Call, Kernel, Syscalls, flags};
 
 use super::birth::{Handed, Wanted, expect, launch};
+use super::compile::Kept;
 use super::error::{Doing, Failure, regardless};
 use super::operation::{Operation, Task};
 use super::process::{Message, receive, wait};
+use super::streams;
 
 /// Makes the process and waits until it has become its program.
 pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let Task::Exec(exec, plan) = op.task else { return Ok(()) };
+    let kept = Kept::of(&op.record)?;
     let handed = Handed {
         console: exec.console,
         gate: None,
         preserve_fds: exec.preserve_fds,
         stdio: exec.stdio,
+        owner: streams::outside(exec.process.user.uid, &kept.uid_maps),
     };
     launch(op, plan, &handed)?;
     expect(op, plan, Wanted::Ready)?;

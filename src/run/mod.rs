@@ -13,6 +13,7 @@
 //! | `hooks` | programs of others, run on the way |
 //! | `cgroup` | the container's cgroups |
 //! | `observe` | the facts: what the kernel says now |
+//! | `streams` | standard streams for other users |
 //! | `store` | the record and its directory: what the disk says |
 //! | `identity` | processes that cannot be mistaken for others |
 //! | `probe` | the host, asked once |
@@ -44,6 +45,7 @@ mod process;
 mod request;
 mod runtime;
 mod store;
+mod streams;
 
 pub use error::{Error, Failure};
 #[cfg(feature = "cli")]

@@ -173,3 +173,20 @@ fn devices_that_were_not_granted_cannot_be_used() {
     assert_eq!(container.wait().unwrap(), Exit::Code(0));
     container.delete().unwrap();
 }
+
+#[test]
+fn another_user_opens_its_standard_output_again() {
+    let place = Place::new();
+    let runtime = runtime(&place);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut create = script(&place, "echo again > /proc/self/fd/1");
+    let process = create.spec.process.as_mut().unwrap();
+    (process.user.uid, process.user.gid) = (1000, 1000);
+    create.stdio[1] = Stdio::Fd(writer.as_raw_fd());
+    let container = runtime.run("another", &create).unwrap();
+    drop(writer);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!((text.as_str(), container.wait().unwrap()), ("again\n", Exit::Code(0)));
+    container.delete().unwrap();
+}
