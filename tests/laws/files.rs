@@ -62,15 +62,17 @@ crate::laws! {
     fn open_with_a_mode_and_no_create_is_einval(ground) {
         ground.file("a", b"");
         let path = ground.at("a");
-        let call: Call<Live<'_>> = Call::Openat2 { dir: CWD, path: &path, flags: 0, mode: 0o600, resolve: 0 };
-        assert_eq!(ground.call(call), Err(Errno::EINVAL));
+        let (dir, path) = (CWD, &*path);
+        let answer = ground.call(Call::Openat2 { dir, path, flags: 0, mode: 0o600, resolve: 0 });
+        assert_eq!(answer, Err(Errno::EINVAL));
     }
 
     fn open_with_unknown_bits_is_einval(ground) {
         ground.file("a", b"");
         let path = ground.at("a");
-        let call: Call<Live<'_>> = Call::Openat2 { dir: CWD, path: &path, flags: 1 << 40, mode: 0, resolve: 0 };
-        assert_eq!(ground.call(call), Err(Errno::EINVAL));
+        let (dir, path, flags) = (CWD, &*path, 1 << 40);
+        let answer = ground.call(Call::Openat2 { dir, path, flags, mode: 0, resolve: 0 });
+        assert_eq!(answer, Err(Errno::EINVAL));
     }
 
     fn a_path_descriptor_does_not_read(ground) {
@@ -119,7 +121,8 @@ crate::laws! {
         let directory = ground.open("a", flags::O_DIRECTORY).unwrap();
         ground.kernel.unlink(CWD, &ground.at("a"), flags::AT_REMOVEDIR).unwrap();
         assert_eq!(ground.kernel.mkdir(directory.raw(), c"b", 0o755), Err(Errno::ENOENT));
-        assert_eq!(ground.kernel.stat(directory.raw(), c"", flags::AT_EMPTY_PATH).unwrap().links, 0);
+        let stat = ground.kernel.stat(directory.raw(), c"", flags::AT_EMPTY_PATH).unwrap();
+        assert_eq!(stat.links, 0);
     }
 
     fn a_name_of_256_bytes_is_enametoolong(ground) {

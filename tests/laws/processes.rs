@@ -78,8 +78,9 @@ crate::laws! {
     fn waiting_for_what_is_no_process_is_ebadf(ground) {
         let [read, _write] = ground.kernel.pipe().unwrap();
         let info = [const { Cell::new(0) }; 128];
-        let call: Call<Live<'_>> = Call::Waitid { fd: read.raw(), info: &info, options: flags::WEXITED };
-        assert_eq!(ground.call(call), Err(Errno::EBADF));
+        let (fd, options) = (read.raw(), flags::WEXITED);
+        let answer = ground.call(Call::Waitid { fd, info: &info, options });
+        assert_eq!(answer, Err(Errno::EBADF));
     }
 
     fn waiting_for_nothing_in_particular_is_einval(ground) {

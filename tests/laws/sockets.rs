@@ -97,8 +97,9 @@ crate::laws! {
     fn connecting_to_nothing_is_enoent_and_to_a_file_econnrefused(ground) {
         ground.file("f", b"");
         for (path, errno) in [("nothing", Errno::ENOENT), ("f", Errno::ECONNREFUSED)] {
-            let call: Call<Live<'_>> = Call::Socket { domain: flags::AF_UNIX, kind: flags::SOCK_STREAM, protocol: 0 };
-            let socket = ground.kernel.give(call).unwrap();
+            let (domain, kind) = (flags::AF_UNIX, flags::SOCK_STREAM);
+            let socket =
+                ground.kernel.give(Call::Socket { domain, kind, protocol: 0 }).unwrap();
             let mut address = vec![1, 0];
             address.extend_from_slice(ground.at(path).as_bytes_with_nul());
             let call: Call<Live<'_>> = Call::Connect { fd: socket.raw(), address: &address };

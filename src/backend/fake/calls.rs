@@ -44,7 +44,8 @@ const fn door(call: &Call<Live<'_>>) -> Door {
         | Call::Sethostname { .. } | Call::Setns { .. } | Call::Setresgid { .. }
         | Call::Setresuid { .. } | Call::Unshare { .. } => Door::Right,
         Call::Accept { .. } | Call::Connect { .. } | Call::RecvFd { .. }
-        | Call::Send { .. } | Call::SendFd { .. } | Call::Socket { .. } | Call::Socketpair { .. } => Door::Talk,
+        | Call::Send { .. } | Call::SendFd { .. } | Call::Socket { .. }
+        | Call::Socketpair { .. } => Door::Talk,
     }
 }
 

@@ -89,9 +89,8 @@ impl World {
     }
 
     /// Makes a file system of a kind and returns its root.
-    pub(super) fn new_root(&mut self, kind: &str, pids: u32) -> Ino {
+    pub(super) fn new_root(&mut self, kind: &str) -> Ino {
         if kind == "proc" {
-            let _ = pids;
             return Ino::Proc(Proc::ROOT);
         }
         let row = self.inodes.free();

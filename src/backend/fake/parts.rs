@@ -56,8 +56,9 @@ macro_rules! visit {
 #[rustfmt::skip]
 pub(super) fn visit<'a>(call: &Call<Live<'a>>, see: &mut dyn FnMut(Part<'a>)) {
     visit! { call, see;
-        Accept { fd, flags } BpfAttach { cgroup, program } BpfLoad { program } Capset { effective, permitted, inheritable } Chdir { path }
-        Chroot { path } ClockGettime { clock, time } Close { fd }
+        Accept { fd, flags } BpfAttach { cgroup, program } BpfLoad { program }
+        Capset { effective, permitted, inheritable } Chdir { path } Chroot { path }
+        ClockGettime { clock, time } Close { fd }
         CloseRange { first, last, flags } Connect { fd, address } Dup3 { old, new, flags }
         Execve { path, argv, envp } Exit { status } Faccessat2 { dir, path, mode, flags }
         Fchdir { fd } Fchmod { fd, mode } Fchmodat { dir, path, mode }
@@ -73,10 +74,10 @@ pub(super) fn visit<'a>(call: &Call<Live<'a>>, see: &mut dyn FnMut(Part<'a>)) {
         Poll { fds, timeout_ms } Prctl { option, a, b, c, d }
         Prlimit { pid, resource, soft, hard } Read { fd, buf } Readlinkat { dir, path, buf }
         RecvFd { socket, buf } Renameat2 { from_dir, from, to_dir, to, flags }
-        Seccomp { flags, filter } Send { socket, bytes } SendFd { socket, bytes, fd } Setdomainname { name }
-        Setgroups { groups } Sethostname { name } Setns { fd, kinds } Setresgid { gid }
-        Setresuid { uid } Setsid {} SignalDefault { signal } Socket { domain, kind, protocol }
-        Socketpair { domain, kind, ends } Spawn { child, pidfd }
+        Seccomp { flags, filter } Send { socket, bytes } SendFd { socket, bytes, fd }
+        Setdomainname { name } Setgroups { groups } Sethostname { name } Setns { fd, kinds }
+        Setresgid { gid } Setresuid { uid } Setsid {} SignalDefault { signal }
+        Socket { domain, kind, protocol } Socketpair { domain, kind, ends } Spawn { child, pidfd }
         Statx { dir, path, flags, mask, buf } Symlinkat { target, dir, path } Umask { mask }
         Umount2 { target, flags } Unlinkat { dir, path, flags } Unshare { kinds }
         Wait4 { pid, status, options } Waitid { fd, info, options } Write { fd, bytes }

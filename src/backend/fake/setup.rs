@@ -93,7 +93,7 @@ impl World {
 
     /// Mounts a file system of a kind at a path, as the first process would.
     pub(super) fn mount_here(&mut self, path: &str, kind: &str) -> u32 {
-        let root = self.new_root(kind, Kind::Pid.first());
+        let root = self.new_root(kind);
         let mut mount = Mount::new(kind, root);
         mount.space = Kind::Mnt.first();
         mount.pids = Kind::Pid.first();

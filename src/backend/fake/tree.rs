@@ -61,7 +61,7 @@ impl World {
             task.next_spaces.get(&Kind::Pid).copied().unwrap_or_else(|| task.space(Kind::Pid));
         let root = match kind {
             "proc" | "sysfs" | "tmpfs" | "ramfs" | "devpts" | "mqueue" | "bpf" | "debugfs"
-            | "tracefs" | "securityfs" => self.new_root(kind, pids),
+            | "tracefs" | "securityfs" => self.new_root(kind),
             "cgroup" | "cgroup2" => self.cgroup_root(pid, kind, data)?,
             "overlay" | "fuse" => super::parts::unmodelled("mount", kind),
             "ext4" | "xfs" | "btrfs" => return Err(Errno::ENOTBLK),
