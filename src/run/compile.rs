@@ -191,12 +191,8 @@ const fn destination(console: Console) -> Terminal {
 /// A terminal needs somebody who holds its other end, and only a terminal does.
 fn check_console(terminal: bool, console: Console) -> Result<(), Error> {
     let why = match (terminal, console) {
-        (true, Console::None) => {
-            "cannot allocate tty if runc will detach without setting console socket"
-        }
-        (false, Console::Socket(_)) => {
-            "cannot use console socket if runc will not detach or allocate tty"
-        }
+        (true, Console::None) => "needs a console: nobody would hold its other end",
+        (false, Console::Socket(_)) => "needed for a console socket",
         (true, Console::Relay | Console::Socket(_)) | (false, Console::None | Console::Relay) => {
             return Ok(());
         }

@@ -126,22 +126,23 @@ impl Home {
         kernel: &'k K,
         record: &Record,
     ) -> Result<Option<Made<'k, K>>, Failure> {
-        // A sweeper may take a home away that was made and not locked yet: then once more.
+        // A home that was made and not locked yet may be swept away, or taken over and moved in by
+        // another maker: then once more.
         const TRIES: u32 = 8;
         let (new, name) = (self.hidden("new")?, self.name()?);
         let make = || format!("make {}", show(&new));
         for _ in 0..TRIES {
-            match kernel.mkdir(CWD, &new, 0o711) {
-                Ok(()) => (),
+            let fresh = match kernel.mkdir(CWD, &new, 0o711) {
+                Ok(()) => true,
+                Err(Errno::EEXIST) => false,
                 Err(Errno::ENOENT) => {
                     self.make_root(kernel)?;
                     continue;
                 }
-                Err(Errno::EEXIST) if clear_orphan(kernel, &new).doing(make)? => continue,
-                Err(Errno::EEXIST) => return Ok(None),
                 Err(errno) => return Err(Failure::new(make(), errno)),
-            }
+            };
             let made = match self.furnish(kernel, &new, record) {
+                Err(Failure { errno: Errno::EAGAIN, .. }) if !fresh => return Ok(None),
                 Err(Failure { errno: Errno::EAGAIN | Errno::ENOENT, .. }) => continue,
                 made => made,
             };
@@ -164,6 +165,13 @@ impl Home {
     }
 
     /// Makes the hidden home: locked, with its gate and its record.
+    ///
+    /// Who has the lock is the maker, whoever made the directory: a dead maker's is taken over.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where somebody else has the lock; `ENOENT` where it is not the hidden home any
+    /// more.
     fn furnish<'k, K: Kernel>(
         &self,
         kernel: &'k K,
@@ -174,8 +182,15 @@ impl Home {
         let lock = kernel.open(CWD, hidden, flags::O_RDONLY | flags::O_DIRECTORY).doing(make)?;
         flock(kernel, &lock, flags::LOCK_EX | flags::LOCK_NB).doing(make)?;
         let mode = flags::S_IFIFO | 0o600;
-        let gate = Call::Mknodat { dir: lock.raw(), path: c"gate", mode, device: 0 };
-        kernel.call(gate).doing(|| format!("make the gate of {}", self.id))?;
+        let gate =
+            || kernel.call(Call::Mknodat { dir: lock.raw(), path: c"gate", mode, device: 0 });
+        let made = match gate() {
+            // It is a dead maker's, or was moved in meanwhile.
+            Err(Errno::EEXIST) if !names(kernel, hidden, &lock).doing(make)? => Err(Errno::ENOENT),
+            Err(Errno::EEXIST) => empty(kernel, &lock).and_then(|()| gate()),
+            made => made,
+        };
+        made.doing(|| format!("make the gate of {}", self.id))?;
         let gate = kernel.open(lock.raw(), c"gate", flags::O_RDWR | flags::O_NOFOLLOW);
         let gate = gate.doing(|| format!("open the gate of {}", self.id))?;
         write_record(kernel, lock.raw(), c"record.json", record)?;
@@ -357,13 +372,28 @@ fn clear_orphan<K: Kernel>(kernel: &K, path: &CString) -> Result<bool, Errno> {
         Err(errno) => return Err(errno),
     };
     match flock(kernel, &dir, flags::LOCK_EX | flags::LOCK_NB) {
-        Ok(()) => empty(kernel, &dir)?,
+        Ok(()) => (),
         Err(Errno::EAGAIN) => return Ok(false),
         Err(errno) => return Err(errno),
     }
+    // Its maker may have moved it in between the two calls: then it is a container's home.
+    if !names(kernel, path, &dir)? {
+        return Ok(true);
+    }
+    empty(kernel, &dir)?;
     match kernel.unlink(CWD, path, flags::AT_REMOVEDIR) {
         // Somebody else's newer home stands there by now.
         Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Returns whether a path leads to an open directory.
+fn names<K: Kernel>(kernel: &K, path: &CString, dir: &Fd<'_, K>) -> Result<bool, Errno> {
+    let held = kernel.stat(dir.raw(), c"", flags::AT_EMPTY_PATH)?;
+    match kernel.stat(CWD, path, flags::AT_SYMLINK_NOFOLLOW) {
+        Ok(named) => Ok((named.inode, named.device) == (held.inode, held.device)),
+        Err(Errno::ENOENT) => Ok(false),
         Err(errno) => Err(errno),
     }
 }

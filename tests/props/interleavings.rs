@@ -5,11 +5,13 @@
 mod explore;
 mod stage;
 
+use std::collections::HashSet;
+
 use cofferdam::backend::fake::{Profile, Replay, World};
 use cofferdam::spec::{NamespaceKind, Spec};
 use cofferdam::{Create, Error, Runtime, Status};
 
-use explore::{Body, Count, End, Scene, State};
+use explore::{Body, Count, End, Scene, State, digest};
 use stage::world;
 
 const ROOT: &str = "/run/cofferdam";
@@ -158,7 +160,12 @@ fn pair(a: usize, b: usize, before: Before, profile: &Profile, deaths: u8) -> Co
     let clean = set(Before::Absent, profile.clone());
     let world = set(before, profile.clone());
     let scene = Scene { bodies: vec![REQUESTS[a], REQUESTS[b]], deaths, world };
-    scene.walk(&|state| {
+    let mut judged = HashSet::new();
+    scene.walk(&mut |state| {
+        // What is judged is the world alone.
+        if !judged.insert(digest(&state.world)) {
+            return Ok(());
+        }
         let both = state.actors.iter().all(|actor| actor.end.is_some());
         assert!(both, "an end is where all have ended");
         judge(&clean, state).map_err(|what| {
@@ -175,21 +182,37 @@ fn pair(a: usize, b: usize, before: Before, profile: &Profile, deaths: u8) -> Co
     })
 }
 
-#[test]
-fn all_pairs_with_a_death_anywhere() {
-    for profile in [Profile::default(), Profile::v1()] {
-        let mut all = Count::default();
-        for before in [Before::Absent, Before::Created, Before::Running] {
-            for a in 0..REQUESTS.len() {
-                for b in a..REQUESTS.len() {
-                    let count = pair(a, b, before, &profile, 1);
-                    eprintln!("{before:?} {} || {}: {count:?}", REQUESTS[a].0, REQUESTS[b].0);
-                    all.states += count.states;
-                    all.transitions += count.transitions;
-                    all.ends += count.ends;
-                }
+/// Walks all pairs, a request with itself too, from everything that a container can be before.
+fn all_pairs(profile: &Profile) -> Count {
+    let mut all = Count::default();
+    for before in [Before::Absent, Before::Created, Before::Running] {
+        for (a, first) in REQUESTS.iter().enumerate() {
+            for (b, second) in REQUESTS.iter().enumerate().skip(a) {
+                let count = pair(a, b, before, profile, 1);
+                println!("{before:?}, {} || {}: {count:?}", first.0, second.0);
+                all.states += count.states;
+                all.transitions += count.transitions;
+                all.ends += count.ends;
             }
         }
-        println!("figure: explored, {:?} | {all:?}", profile.cgroups);
     }
+    let Count { ends, states, transitions } = all;
+    let name = format!("explored: all pairs, one death anywhere, cgroup {:?}", profile.cgroups);
+    let oracles = "0 oracle failures";
+    println!("figure: {name} | {states} states, {transitions} transitions, {ends} ends, {oracles}");
+    all
+}
+
+/// The walk is the same on every machine: a count that differs is a change of behaviour, to be
+/// looked at and pinned anew.
+#[test]
+fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v2() {
+    let expected = Count { ends: 59_679, states: 1_205_555, transitions: 2_490_071 };
+    assert_eq!(all_pairs(&Profile::default()), expected);
+}
+
+#[test]
+fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v1() {
+    let expected = Count { ends: 71_791, states: 1_759_691, transitions: 3_562_335 };
+    assert_eq!(all_pairs(&Profile::v1()), expected);
 }

@@ -105,7 +105,7 @@ impl World {
     pub(super) fn give(&mut self, pid: Pid, mut open: Open) -> Answer {
         let cloexec = open.has(flags::O_CLOEXEC);
         open.flags &= !flags::O_CLOEXEC;
-        let open = self.opens.add(open);
+        let open = self.opens.add_by(pid, open);
         Ok(self.number(pid, Entry { open, cloexec }))
     }
 
@@ -259,7 +259,7 @@ impl World {
         if how & flags::MFD_ALLOW_SEALING == 0 {
             inode.seals = flags::F_SEAL_SEAL;
         }
-        let ino = Ino::Plain(self.inodes.add(inode));
+        let ino = Ino::Plain(self.inodes.add_by(pid, inode));
         let cloexec = if how & flags::MFD_CLOEXEC != 0 { flags::O_CLOEXEC } else { 0 };
         let what = What::Named(Place { mount: 0, ino });
         self.give(pid, Open::new(what, flags::O_RDWR | cloexec))

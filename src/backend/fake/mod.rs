@@ -33,6 +33,7 @@ mod paths;
 mod payload;
 mod pipes;
 mod poll;
+mod private;
 mod procfs;
 mod procs;
 mod profile;
@@ -53,7 +54,7 @@ use std::sync::Arc;
 
 pub use self::payload::{Action, Payload};
 pub use self::profile::{Cgroups, Profile};
-pub use self::replay::{Client, Progress, Recorded, Replay, Suspended};
+pub use self::replay::{Client, Progress, Recorded, Replay, Suspended, Time};
 
 pub use self::signals::Signalled;
 pub use self::transition::Transition;

@@ -33,7 +33,7 @@ impl World {
         let mut inode = Inode::new(node, mode & 0o7777 & !task.umask, device);
         inode.uid = task.creds.uid;
         inode.gid = task.creds.gid;
-        let row = self.inodes.add(inode);
+        let row = self.inodes.add_by(pid, inode);
         self.link(directory, &walked.name, row);
         Ok(row)
     }

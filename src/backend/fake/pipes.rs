@@ -37,7 +37,7 @@ impl World {
             return Err(Errno::EINVAL);
         }
         let node = Node::Fifo(Pipe { written_to: 1, ..Pipe::default() });
-        let ino = Ino::Plain(self.inodes.add(Inode::new(node, 0o600, 3)));
+        let ino = Ino::Plain(self.inodes.add_by(pid, Inode::new(node, 0o600, 3)));
         let what = What::Named(Place { mount: 0, ino });
         let read = self.give(pid, Open::new(what, flags::O_RDONLY | how))?;
         let write = self.give(pid, Open::new(what, flags::O_WRONLY | how))?;

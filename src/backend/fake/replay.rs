@@ -12,6 +12,7 @@
 //! **Invariant:** a body that asks something else than it asked before panics: `not deterministic`.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::sys::{Call, Errno, Kernel, Live};
 /// An answer that a client had.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Recorded {
+    name: &'static str,
     /// What was asked, digested.
     call: u64,
     value: Answer,
@@ -54,18 +56,39 @@ pub enum Progress<R> {
 }
 
 /// A client and how far it has come.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// Its process.
     pub pid: Pid,
     answers: Vec<Recorded>,
+    /// The answers, hashed as they came.
+    digest: u64,
     next: Option<Suspended>,
+}
+
+impl Hash for Client {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.pid, self.answers.len(), self.digest).hash(state);
+    }
+}
+
+/// Whether a call with a timeout that nothing has ended yet may run into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Time {
+    /// It does.
+    Passes,
+    /// It waits: others are faster than any timeout.
+    Stands,
 }
 
 /// What happens at the first call without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum First {
     Perform,
+    /// Goes on over private calls and over one that is not.
+    Stride(Time),
+    /// Goes on over private calls only.
+    Trail,
     Unwind,
 }
 
@@ -77,13 +100,15 @@ pub struct Replay<'w> {
     answers: RefCell<Vec<Recorded>>,
     next: Cell<usize>,
     first: Cell<First>,
+    /// Whether the body has got as far as a call without an answer.
+    performed: Cell<bool>,
 }
 
 impl Client {
     /// Returns a client at the beginning of an operation.
     #[must_use]
     pub const fn new(pid: Pid) -> Self {
-        Self { pid, answers: Vec::new(), next: None }
+        Self { pid, answers: Vec::new(), digest: 0, next: None }
     }
 
     /// Returns how many calls were answered since the beginning of the operation.
@@ -98,9 +123,21 @@ impl Client {
         self.next
     }
 
+    /// Returns the calls that were answered since `earlier`, with their answers, in words.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Vec<String> {
+        let answers = self.answers.iter().skip(earlier.answers.len());
+        let tell = |recorded: &Recorded| match recorded.value {
+            Ok(value) => format!("{} = {value}", recorded.name),
+            Err(errno) => format!("{} = {errno:?}", recorded.name),
+        };
+        answers.map(tell).collect()
+    }
+
     /// Begins another operation of the same process.
     pub fn restart(&mut self) {
         self.answers.clear();
+        self.digest = 0;
         self.next = None;
     }
 
@@ -114,11 +151,40 @@ impl Client {
         world: &mut World,
         body: &dyn Fn(&Replay<'_>) -> R,
     ) -> Progress<R> {
+        self.go(world, body, First::Perform)
+    }
+
+    /// Performs one more call of `body` that concerns others, and all around it that do not.
+    ///
+    /// # Panics
+    ///
+    /// As [`Client::advance`] does.
+    pub fn stride<R>(
+        &mut self,
+        world: &mut World,
+        body: &dyn Fn(&Replay<'_>) -> R,
+        time: Time,
+    ) -> Progress<R> {
+        self.go(world, body, First::Stride(time))
+    }
+
+    fn go<R>(
+        &mut self,
+        world: &mut World,
+        body: &dyn Fn(&Replay<'_>) -> R,
+        first: First,
+    ) -> Progress<R> {
         if !world.is_alive(self.pid) {
             return Progress::Killed;
         }
         let before = self.answers.len();
-        match self.run(world, body, First::Perform) {
+        let outcome = self.run(world, body, first);
+        for recorded in self.answers.iter().skip(before) {
+            let mut hasher = DefaultHasher::new();
+            (self.digest, recorded).hash(&mut hasher);
+            self.digest = hasher.finish();
+        }
+        match outcome {
             Ok(result) => {
                 self.next = None;
                 if cfg!(debug_assertions) {
@@ -155,6 +221,7 @@ impl Client {
             answers: RefCell::new(std::mem::take(&mut self.answers)),
             next: Cell::new(0),
             first: Cell::new(first),
+            performed: Cell::new(false),
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| body(&replay)));
         let unused = replay.answers.borrow().len() > replay.next.get();
@@ -175,6 +242,22 @@ impl Replay<'_> {
     #[must_use]
     pub const fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// Returns whether an enabled call without an answer is performed, and what becomes of the
+    /// next.
+    fn judge(&self, call: &Call<Live<'_>>, first: First) -> (bool, First) {
+        let world = self.world.borrow();
+        match first {
+            First::Perform => (true, First::Unwind),
+            First::Stride(time) => {
+                let hasty = time == Time::Stands && world.would_rather_wait(self.pid, call);
+                let private = world.is_private(self.pid, call);
+                (!hasty, if private { first } else { First::Trail })
+            }
+            First::Trail => (world.is_private(self.pid, call), First::Trail),
+            First::Unwind => (false, First::Unwind),
+        }
     }
 
     /// Feeds a recorded answer back.
@@ -200,7 +283,7 @@ impl Replay<'_> {
                 rooms.extend(room.iter().take(len).map(Cell::get));
             }
         });
-        let recorded = Recorded { call: digest, value, rooms: rooms.into() };
+        let recorded = Recorded { name: call.row().name, call: digest, value, rooms: rooms.into() };
         self.answers.borrow_mut().push(recorded);
         value
     }
@@ -226,12 +309,15 @@ impl Kernel for Replay<'_> {
             return self.feed(&recorded, &call);
         }
         let enabled = self.world.borrow().enabled(self.pid, &call);
-        if self.first.get() == First::Perform && enabled {
-            self.first.set(First::Unwind);
+        let first = self.first.get();
+        let (goes_on, then) = self.judge(&call, first);
+        if goes_on && enabled {
+            self.first.set(then);
+            self.performed.set(true);
             self.next.set(at + 1);
             return self.record(&call, digest);
         }
-        if self.first.get() == First::Perform {
+        if matches!(first, First::Perform | First::Stride(_)) && !self.performed.get() {
             self.world.borrow_mut().begin_wait(self.pid, &call);
         }
         let suspended = Suspended { name: call.row().name, call: digest, blocked: !enabled };

@@ -45,7 +45,7 @@ impl World {
             return Err(Errno::EAFNOSUPPORT);
         }
         let socket = Socket::new(domain, kind, Peer::Never);
-        let row = self.sockets.add(socket);
+        let row = self.sockets.add_by(pid, socket);
         self.give(pid, Open::new(What::Socket(row), open_flags(kind)))
     }
 
@@ -54,8 +54,8 @@ impl World {
         if domain != flags::AF_UNIX {
             return Err(Errno::EAFNOSUPPORT);
         }
-        let a = self.sockets.add(Socket::new(domain, kind, Peer::Never));
-        let b = self.sockets.add(Socket::new(domain, kind, Peer::Socket(a)));
+        let a = self.sockets.add_by(pid, Socket::new(domain, kind, Peer::Never));
+        let b = self.sockets.add_by(pid, Socket::new(domain, kind, Peer::Socket(a)));
         if let Some(socket) = self.sockets.get_mut(a) {
             socket.peer = Peer::Socket(b);
         }

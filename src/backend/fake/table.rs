@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Pid;
+
 /// A table whose rows are shared with the clones of its world until they change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Table<V>(Arc<BTreeMap<u32, Arc<V>>>);
@@ -50,8 +52,12 @@ impl<V: Clone> Table<V> {
 
     /// Returns the lowest number from 1 up that no row has: reuse keeps equal worlds equal.
     pub(super) fn free(&self) -> u32 {
-        let mut free = 1;
-        for key in self.0.range(1..).map(|(key, _)| *key) {
+        self.free_from(1)
+    }
+
+    fn free_from(&self, first: u32) -> u32 {
+        let mut free = first;
+        for key in self.0.range(first..).map(|(key, _)| *key) {
             if key != free {
                 break;
             }
@@ -63,6 +69,14 @@ impl<V: Clone> Table<V> {
     /// Adds a row under the lowest free number.
     pub(super) fn add(&mut self, value: V) -> u32 {
         let key = self.free();
+        self.insert(key, value);
+        key
+    }
+
+    /// Adds a row under the lowest free number of a process: what one process numbers does not
+    /// depend on what another has numbered meanwhile.
+    pub(super) fn add_by(&mut self, pid: Pid, value: V) -> u32 {
+        let key = self.free_from(pid << 10);
         self.insert(key, value);
         key
     }
