@@ -67,6 +67,8 @@ pub(super) fn run(draft: &mut Draft<'_>, name: &str, hooks: &[Hook]) {
 
 /// Becomes the hook's program.
 pub(super) fn become_hook(draft: &mut Draft<'_>, hook: &Hook) {
+    // The program's own mask is clear, and what a hook makes is nobody else's to write.
+    draft.b.call(Call::Umask { mask: 0o022 });
     let path = draft.text(&hook.path);
     let argv = draft.list(hook.args.iter().map(String::as_str));
     let envp = draft.list(hook.env.iter().map(String::as_str));

@@ -5,11 +5,12 @@
 
 use super::draft::{Draft, Mounting, handle, normal};
 use super::host::Feature;
-use super::mounts;
+use super::mounts::{self, Change};
 use crate::spec::{MountFlags, Spec};
 use crate::sys::flags::{
-    MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, O_CLOEXEC, O_DIRECTORY,
-    O_PATH, O_WRONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+    MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_BIND, MS_NODEV, MS_NOEXEC,
+    MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, O_CLOEXEC, O_DIRECTORY, O_PATH, O_WRONLY,
+    RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
 };
 use crate::sys::{Act, Call, Compiled, Errno, Handle, OnError, Slot};
 
@@ -30,7 +31,14 @@ pub(super) fn cover(draft: &mut Draft<'_>, spec: &Spec) -> Option<Cover> {
         return None;
     }
     draft.about("prepare what masks paths");
-    Some(Cover(draft.copy(Handle::CWD, "/dev/null", 0)))
+    let cover = draft.copy(Handle::CWD, "/dev/null", 0);
+    if !draft.lacks(Feature::MountSetattr) {
+        // It is the host's own node: nobody within may change its mode or times. What is copied
+        // from this copy is read-only too, and a device is written to all the same.
+        let set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+        mounts::set_attributes(draft, cover, Change { set, ..Change::default() });
+    }
+    Some(Cover(cover))
 }
 
 /// What a masked path may answer that is not there.
@@ -58,6 +66,7 @@ pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec, cover: Cover) {
             let covered = draft.b.jump();
             draft.b.land(other);
             let vanished = draft.b.open_or_skip(covering, Slot::NONE, &ABSENT);
+            seal(draft, &path);
             renew(draft, cover);
             draft.b.land(vanished);
             draft.b.land(gone);
@@ -65,6 +74,7 @@ pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec, cover: Cover) {
         } else {
             // EINVAL: a file does not cover a directory.
             let (other, gone) = draft.b.call_or_split(covering, &[Errno::EINVAL], &ABSENT);
+            seal(draft, &path);
             renew(draft, cover);
             let covered = draft.b.jump();
             draft.b.land(other);
@@ -74,6 +84,14 @@ pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec, cover: Cover) {
         }
     }
     draft.done(cover.0);
+}
+
+/// Makes a cover read-only where that could not be done before it was attached.
+fn seal(draft: &mut Draft<'_>, target: &str) {
+    if draft.lacks(Feature::MountSetattr) {
+        let flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC;
+        draft.mount(Mounting { target, flags, ..Mounting::default() });
+    }
 }
 
 fn emptying(draft: &mut Draft<'_>, target: &str) -> Call<Compiled> {

@@ -61,6 +61,11 @@ pub(super) fn create<K: Kernel>(
         let why = Reason::Malformed("the filter was not compiled");
         return Err(Invalid { pointer: "/linux/seccomp".to_owned(), why }.into());
     }
+    let split = host.hierarchies.iter().any(|hierarchy| hierarchy.version == plan::Version::V1);
+    if split && !spec.cgroup.resources.unified.is_empty() {
+        let pointer = "/linux/resources/unified".to_owned();
+        return Err(Invalid { pointer, why: Reason::Malformed("needs cgroup v2") }.into());
+    }
     let home = match &spec.process {
         Some(process) => home(kernel, &rootfs(create), process)?,
         None => None,

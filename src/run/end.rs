@@ -22,6 +22,11 @@ const PATIENCE_MS: i32 = 10_000;
 pub(super) fn signal<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (Some(init), Task::Signal(signal)) = (&op.child, op.task) else { return Ok(()) };
     let what = || format!("send signal {signal} to process {}", init.pid);
+    // The first process of a pid namespace feels no signal that it does not handle
+    // (pid_namespaces(7)), and one that waits at the gate handles none: it is asked to end, so it
+    // ends.
+    let ending = [flags::SIGHUP, flags::SIGINT, flags::SIGQUIT, flags::SIGTERM];
+    let signal = if op.waiting && ending.contains(&signal) { flags::SIGKILL } else { signal };
     let sent = op.kernel.call(Call::PidfdSendSignal { fd: init.pidfd.raw(), signal });
     sent.map(drop).doing(what)?;
     if signal != flags::SIGKILL {
@@ -92,6 +97,12 @@ pub(super) fn kill_all<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), F
             Ok(_) | Err(Errno::ESRCH) => (),
             Err(errno) => return Err(Failure::new(format!("kill {}", child.pid), errno)),
         }
+    }
+    if let (true, Some(dir)) = (op.frozen, op.record.manifest.cgroups.first())
+        && dir.version == 1
+    {
+        // Only v1 keeps a killed process frozen.
+        cgroup::set_frozen(op.kernel, dir, Freezer::Thawed)?;
     }
     match op.record.manifest.cgroups.first() {
         Some(dir) if scattered(op) => cgroup::kill_all(op.kernel, dir),

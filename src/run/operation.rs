@@ -42,6 +42,10 @@ pub(super) struct Operation<'k, 't, K: Kernel> {
     pub(super) terminal: Option<Fd<'k, K>>,
     /// Cgroups that were found in use by others: they are not the container's to remove.
     pub(super) foreign: bool,
+    /// Whether the container was frozen when it was looked at.
+    pub(super) frozen: bool,
+    /// Whether its init waited at the gate when it was looked at.
+    pub(super) waiting: bool,
     /// Failures of hooks that are told and change nothing.
     pub(super) warnings: Vec<String>,
     pub(super) task: Task<'t>,
@@ -84,6 +88,8 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
             init: None,
             terminal: None,
             foreign: false,
+            frozen: false,
+            waiting: false,
             warnings: Vec::new(),
             task,
         }

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use crate::plan::{Host, Joined, Plan};
 use crate::spec::{Process as ProcessSpec, Seccomp};
 use crate::state::{
-    CgroupDir, DELETE, Facts, Liveness, ProcessId, Record, Refusal, Request, START, Status, Step,
-    Why, decide, status,
+    CgroupDir, DELETE, Facts, Freezer, Gate, Liveness, ProcessId, Record, Refusal, Request, START,
+    Status, Step, Why, decide, status,
 };
 use crate::sys::{Errno, Fd, Kernel};
 
@@ -138,7 +138,7 @@ impl<K: Kernel> Runtime<K> {
         let home = Home::new(&self.root, id);
         // Whether there is one of that name is found out by the first step, which makes none then.
         let steps = decide(None, &Facts::NONE, Request::Create)?;
-        let dirs = cgroup::dirs(self.host()?, &create.spec.cgroup, id);
+        let dirs = cgroup::dirs(self.host()?, &create.spec, id);
         let plan = compile::create(self, create, &dirs)?;
         let manifest = compile::manifest(self, id, create, &plan, dirs)?;
         let record = Record::new(self.own()?, manifest);
@@ -180,7 +180,7 @@ impl<K: Kernel> Runtime<K> {
     /// taken.
     pub fn compile(&self, id: &str, create: &Create) -> Result<Plan, Error> {
         let container = self.container(id)?;
-        let dirs = cgroup::dirs(self.host()?, &create.spec.cgroup, &container.id);
+        let dirs = cgroup::dirs(self.host()?, &create.spec, &container.id);
         compile::create(self, create, &dirs)
     }
 
@@ -336,6 +336,7 @@ impl<'r, K: Kernel> Container<'r, K> {
                 }
                 return Ok(Vec::new());
             }
+            Loaded::Foreign(what) => return Err(Failure::told(what, Errno::EPROTO).into()),
             Loaded::Absent => {
                 home.sweep(self.runtime.kernel())?;
                 return Ok(Vec::new());
@@ -431,7 +432,9 @@ impl<'r, K: Kernel> Container<'r, K> {
                 || Refusal { request, status: Status::Absent, why: Why::DoesNotExist }.into(),
                 Error::Refused,
             )),
-            Loaded::Damaged(what) => Err(Failure::told(what, Errno::EPROTO).into()),
+            Loaded::Damaged(what) | Loaded::Foreign(what) => {
+                Err(Failure::told(what, Errno::EPROTO).into())
+            }
             Loaded::Record(record) => {
                 let seen = observe(kernel, &home, &record, self.runtime.boot)?;
                 Ok(Held { record: *record, facts: seen.facts, init: seen.init })
@@ -454,6 +457,8 @@ impl<'r, K: Kernel> Container<'r, K> {
         let pid = held.record.init.map_or(0, |init| init.pid);
         let mut operation = Operation::new(self.runtime, self.home(), held.record, task);
         operation.child = held.init.map(|pidfd| Child { pid, pidfd });
+        operation.frozen = held.facts.freezer != Freezer::Thawed;
+        operation.waiting = held.facts.gate == Gate::Held;
         operation
     }
 }

@@ -42,6 +42,9 @@ pub(super) enum Loaded {
     Absent,
     /// There is a home whose record cannot be read: only a power cut leaves one.
     Damaged(String),
+    /// There is a record that is whole and says something else than records here: it was not torn,
+    /// so what it names may be there.
+    Foreign(String),
     /// The record.
     Record(Box<Record>),
 }
@@ -67,7 +70,9 @@ impl Home {
         let text = kernel.read_all(file.raw()).doing(|| format!("read {}", show(&path)))?;
         Ok(match serde_json::from_slice(&text) {
             Ok(record) => Loaded::Record(Box::new(record)),
-            Err(error) => Loaded::Damaged(format!("{}: {error}", show(&path))),
+            // Cut off: what a power cut leaves of a file.
+            Err(error) if error.is_eof() => Loaded::Damaged(format!("{}: {error}", show(&path))),
+            Err(error) => Loaded::Foreign(format!("{}: {error}", show(&path))),
         })
     }
 

@@ -190,3 +190,72 @@ fn another_user_opens_its_standard_output_again() {
     assert_eq!((text.as_str(), container.wait().unwrap()), ("again\n", Exit::Code(0)));
     container.delete().unwrap();
 }
+
+#[test]
+fn a_masked_file_is_not_a_way_to_the_hosts_null() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = || std::fs::metadata("/dev/null").unwrap().permissions().mode();
+    let before = mode();
+    let place = Place::new();
+    let runtime = runtime(&place);
+    let container =
+        runtime.run("masked", &script(&place, "! chmod 0664 /proc/keys && echo > /proc/keys"));
+    let container = container.unwrap();
+    assert_eq!(container.wait().unwrap(), Exit::Code(0));
+    container.delete().unwrap();
+    assert_eq!(mode(), before);
+}
+
+#[test]
+fn a_container_sees_no_cgroup_but_its_own() {
+    let place = Place::new();
+    let runtime = runtime(&place);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut create = script(&place, "cat /proc/self/mountinfo");
+    create.stdio[1] = Stdio::Fd(writer.as_raw_fd());
+    let container = runtime.run("seen", &create).unwrap();
+    drop(writer);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    container.wait().unwrap();
+    container.delete().unwrap();
+    let cgroups = text.lines().filter(|line| line.contains(" - cgroup "));
+    let roots: Vec<_> = cgroups.map(|line| line.split(' ').nth(3).unwrap()).collect();
+    assert!(roots.iter().all(|root| root.ends_with("/seen")), "{roots:?}");
+}
+
+#[test]
+fn a_frozen_container_can_be_deleted_by_force() {
+    let place = Place::new();
+    let runtime = runtime(&place);
+    let container = runtime.run("ice", &script(&place, "sleep 100")).unwrap();
+    container.pause().unwrap();
+    container.force_delete().unwrap();
+    assert!(container.state().unwrap_err().is_not_found());
+}
+
+#[test]
+fn a_created_container_that_is_asked_to_end_ends() {
+    let place = Place::new();
+    let runtime = runtime(&place);
+    let container = runtime.create("asked", &script(&place, "sleep 100")).unwrap();
+    container.kill(10).unwrap();
+    assert_eq!(container.state().unwrap().status, Status::Created);
+    container.kill(15).unwrap();
+    container.wait().unwrap();
+    assert_eq!(container.state().unwrap().status, Status::Stopped);
+    container.delete().unwrap();
+}
+
+#[test]
+fn a_record_of_another_make_is_not_thrown_away() {
+    let place = Place::new();
+    let runtime = runtime(&place);
+    let container = runtime.create("foreign", &script(&place, "sleep 100")).unwrap();
+    let path = format!("{}/foreign/record.json", place.state());
+    let record = std::fs::read(&path).unwrap();
+    std::fs::write(&path, "[]").unwrap();
+    assert!(container.force_delete().unwrap_err().to_string().contains("record.json"));
+    std::fs::write(&path, record).unwrap();
+    container.force_delete().unwrap();
+}

@@ -220,6 +220,13 @@ impl World {
                 let count = |c| self.in_cgroup(c, super::procs::Life::is_charged).count();
                 format!("{}\n", below.map(count).sum::<usize>())
             }
+            // The first cpuset has every processor and all memory; a new one has none (cpuset(7)).
+            "cpuset.cpus" if cgroup.parent == row && cgroup.files.get(&number).is_none() => {
+                "0-1\n".to_owned()
+            }
+            "cpuset.mems" if cgroup.parent == row && cgroup.files.get(&number).is_none() => {
+                "0\n".to_owned()
+            }
             _ => {
                 let fresh = file(number).map_or("", |file| file.fresh).as_bytes();
                 return Ok(cgroup.files.get(&number).map_or(fresh, |held| held).to_vec());

@@ -259,7 +259,9 @@ impl World {
         }
         let cpuset = self.tree_of(cgroup).controllers == "cpuset" && there.parent != cgroup;
         let empty = |file: &str| {
-            cgroupfs::number(file).and_then(|f| there.files.get(&f)).is_none_or(|v| v.len() <= 1)
+            cgroupfs::number(file)
+                .and_then(|f| there.files.get(&f))
+                .is_none_or(|v| v.trim_ascii().is_empty())
         };
         if cpuset && (empty("cpuset.cpus") || empty("cpuset.mems")) {
             return Err(Errno::ENOSPC);

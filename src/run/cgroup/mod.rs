@@ -17,7 +17,7 @@ mod members;
 use std::ffi::CString;
 
 use crate::plan::{Hierarchy, Host, Version};
-use crate::spec::{Cgroup, Resources};
+use crate::spec::{Cgroup, MountKind, NamespaceKind, Resources, Spec};
 use crate::state::{CgroupDir, Freezer, Occupancy};
 use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
 
@@ -29,10 +29,15 @@ pub(super) use limits::{Setting, settings};
 pub(super) use members::{kill_all, processes, wait_empty};
 
 /// Returns the directories that a container of that name has on this host, home first.
-pub(super) fn dirs(host: &Host, cgroup: &Cgroup, id: &str) -> Vec<CgroupDir> {
+pub(super) fn dirs(host: &Host, spec: &Spec, id: &str) -> Vec<CgroupDir> {
+    let cgroup = &spec.cgroup;
     let unified_only = host.hierarchies.iter().all(|h| h.version == Version::V2);
-    // A cpuset constrains only when it is asked to, and costs more than the others to make.
-    let cpuset = cgroup.resources.cpu.cpus.is_some() || cgroup.resources.cpu.mems.is_some();
+    // A cpuset constrains only when it is asked to, and costs more than the others to make; but a
+    // container that sees its cgroups has one, since it must not see anybody else's.
+    let cpu = &cgroup.resources.cpu;
+    let sees = spec.mounts.iter().any(|mount| mount.kind == MountKind::Cgroup)
+        || spec.namespace(NamespaceKind::Cgroup).is_some();
+    let cpuset = cpu.cpus.is_some() || cpu.mems.is_some() || sees;
     let used = |h: &&Hierarchy| match h.version {
         Version::V1 => cpuset || h.controllers != ["cpuset"],
         Version::V2 => unified_only,
