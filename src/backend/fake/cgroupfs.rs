@@ -221,10 +221,10 @@ impl World {
                 format!("{}\n", below.map(count).sum::<usize>())
             }
             // The first cpuset has every processor and all memory; a new one has none (cpuset(7)).
-            "cpuset.cpus" if cgroup.parent == row && cgroup.files.get(&number).is_none() => {
+            "cpuset.cpus" if cgroup.parent == row && !cgroup.files.contains_key(&number) => {
                 "0-1\n".to_owned()
             }
-            "cpuset.mems" if cgroup.parent == row && cgroup.files.get(&number).is_none() => {
+            "cpuset.mems" if cgroup.parent == row && !cgroup.files.contains_key(&number) => {
                 "0\n".to_owned()
             }
             _ => {
