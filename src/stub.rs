@@ -1,7 +1,8 @@
 //! The stub: the freestanding program that a child of the Linux backend becomes.
 //!
-//! It maps the program that its maker left in a memfd, closes every descriptor that it was not
-//! given, and performs the program with the interpreter of `sys` over raw system calls.
+//! The program that its maker put behind it is a segment of its own file, which execve(2) maps. It
+//! closes every descriptor that it was not given, and performs the program with the interpreter of
+//! `sys` over raw system calls.
 //!
 //! **Invariant:** no allocator, no thread-local, no panic: a test of the library finds the panic
 //! handler's words absent from the binary.
@@ -23,11 +24,11 @@ mod sys;
 
 use core::arch::naked_asm;
 use core::cell::Cell;
-use core::ffi::{CStr, c_char};
+use core::ffi::CStr;
 use core::panic::PanicInfo;
 use core::slice;
 
-use image::Header;
+use image::{Header, PLACE};
 use raw::door;
 use sys::{Call, Code, Cursor, Errno, Kernel, Live, Op, RawFd, Strings, Turn, flags, number};
 
@@ -39,28 +40,19 @@ const FIRST: u32 = 3;
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
-    // The kernel leaves argc, then the pointers of argv, on the top of an aligned stack.
     naked_asm!(
         "xor ebp, ebp",
-        "mov rdi, [rsp]",
-        "mov rsi, [rsp + 24]",
         "call {start}",
         "ud2",
         start = sym start,
     )
 }
 
-/// Goes through the stub's whole life; `argument` is the third of `count`.
-extern "C" fn start(count: usize, argument: *const c_char) -> ! {
+/// Goes through the stub's whole life.
+extern "C" fn start() -> ! {
     unblock();
     name();
-    if count != 3 {
-        exit(2);
-    }
-    // SAFETY: the kernel ends each of the arguments in a null byte.
-    let argument = unsafe { CStr::from_ptr(argument) };
-    let Some((fd, size)) = numbers(argument.to_bytes()) else { exit(2) };
-    let Some(image) = Image::map(fd, size) else { exit(2) };
+    let Some(image) = Image::found() else { exit(2) };
     close_others(image.given);
     if image.mapped
         && let Err(errno) = become_root(image.given)
@@ -112,20 +104,6 @@ fn name() {
     let _ = Raw.call(Call::Prctl { option: PR_SET_NAME, a, b: 0, c: 0, d: 0 });
 }
 
-/// Reads `FD:SIZE`.
-fn numbers(text: &[u8]) -> Option<(RawFd, usize)> {
-    let colon = text.iter().position(|byte| *byte == b':')?;
-    let (fd, size) = (text.get(..colon)?, text.get(colon.checked_add(1)?..)?);
-    Some((RawFd::try_from(decimal(fd)?).ok()?, decimal(size)?))
-}
-
-fn decimal(text: &[u8]) -> Option<usize> {
-    text.iter().try_fold(0usize, |number, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
-        number.checked_mul(10)?.checked_add(usize::from(digit))
-    })
-}
-
 /// The program as it was handed over.
 struct Image {
     code: Code<'static>,
@@ -134,23 +112,15 @@ struct Image {
 }
 
 impl Image {
-    /// Maps the image for good; what it came in is closed with all that was not given.
-    fn map(fd: RawFd, size: usize) -> Option<Self> {
-        const READ: usize = 1;
-        const PRIVATE: usize = 2;
-        let file = usize::try_from(fd).ok()?;
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let at = unsafe { door(number::MMAP, [0, size, READ, PRIVATE, file, 0]) }.ok()?;
-        if size < size_of::<Header>() {
-            return None;
-        }
-        // SAFETY: the mapping is that large, aligned to a page, sealed and never unmapped.
-        let header = unsafe { &*(at as *const Header) };
-        if !header.sound(size) {
+    /// Reads what the kernel has mapped with this program.
+    fn found() -> Option<Self> {
+        // SAFETY: the maker gives the file a segment there, which is sealed and never unmapped.
+        let header = unsafe { &*(PLACE as *const Header) };
+        if !header.sound() {
             return None;
         }
         let [ops, given, bytes] = [header.ops, header.given, header.bytes].map(|n| n as usize);
-        let ops_at = at.wrapping_add(size_of::<Header>());
+        let ops_at = PLACE.wrapping_add(size_of::<Header>());
         let given_at = ops_at.wrapping_add(ops.wrapping_mul(size_of::<Op>()));
         let bytes_at = given_at.wrapping_add(given.wrapping_mul(size_of::<RawFd>()));
         // SAFETY: a sound header counts the operations behind it, as this very build wrote them.

@@ -6,7 +6,6 @@
 
 #![expect(unsafe_code, reason = "executes the stub and never returns")]
 
-use core::ffi::c_char;
 use core::sync::atomic::{AtomicU16, Ordering};
 
 use super::raw::{ask, door};
@@ -19,12 +18,8 @@ pub(super) struct Birth<'a> {
     pub(super) tasks: &'a [RawFd],
     /// The descriptors to keep.
     pub(super) given: &'a [RawFd],
-    /// The program's image.
-    pub(super) image: RawFd,
-    /// The stub to become.
+    /// The stub to become, with its program.
     pub(super) stub: RawFd,
-    /// The stub's arguments, ended by null.
-    pub(super) argv: &'a [*const c_char],
     /// Whether capabilities must come across execve(2) without a user id.
     pub(super) ambient: bool,
     /// Why the child did not become the stub; 0 when it did.
@@ -56,17 +51,17 @@ impl Birth<'_> {
         for fd in self.given {
             ask(&Call::Fcntl { fd: *fd, command, argument })?;
         }
-        ask(&Call::Fcntl { fd: self.image, command, argument })?;
         Err(self.execute())
     }
 
     fn execute(&self) -> Errno {
         const AT_EMPTY_PATH: usize = flags::AT_EMPTY_PATH as usize;
         let Ok(stub) = usize::try_from(self.stub) else { return Errno::EBADF };
-        let [path, argv] = [c"".as_ptr().addr(), self.argv.as_ptr().addr()];
+        let argv = [c"cofferdam".as_ptr(), c"init".as_ptr(), core::ptr::null()];
         let no_envp = [0usize];
-        let envp = (&raw const no_envp).addr();
-        // SAFETY: lists end in null and strings in NUL, and all are the suspended maker's.
+        let (path, argv, envp) =
+            (c"".as_ptr().addr(), argv.as_ptr().addr(), (&raw const no_envp).addr());
+        // SAFETY: lists end in null and strings in NUL, and all are on this stack or constants.
         match unsafe { door(number::EXECVEAT, [stub, path, argv, envp, AT_EMPTY_PATH, 0]) } {
             Ok(_) => Errno::EFAULT,
             Err(errno) => errno,

@@ -9,24 +9,16 @@ use super::Linux;
 use super::raw::{ask, door};
 use crate::sys::{Call, Errno, Fd, RawFd, flags, number};
 
-/// Whether a file is to be executed, as memfd_create(2) spells it since Linux 6.3.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub(super) enum Purpose {
-    /// It is.
-    Execute = 0x10,
-    /// It never is.
-    Read = 0x8,
-}
-
+/// A file to be executed, as memfd_create(2) spells it since Linux 6.3.
+const MFD_EXEC: u32 = 0x10;
 const F_SEAL_EXEC: u64 = 0x20;
 const SEALS: u64 =
     flags::F_SEAL_SEAL | flags::F_SEAL_SHRINK | flags::F_SEAL_GROW | flags::F_SEAL_WRITE;
 
-/// Makes an empty file in memory.
-pub(super) fn create(name: &CStr, purpose: Purpose) -> Result<Fd<'static, Linux>, Errno> {
+/// Makes an empty file in memory, to be executed.
+pub(super) fn create(name: &CStr) -> Result<Fd<'static, Linux>, Errno> {
     let flags = flags::MFD_CLOEXEC | flags::MFD_ALLOW_SEALING;
-    let fd = match ask(&Call::MemfdCreate { name, flags: flags | purpose as u32 }) {
+    let fd = match ask(&Call::MemfdCreate { name, flags: flags | MFD_EXEC }) {
         // EINVAL: before Linux 6.3 there was nothing to say about it.
         Err(Errno::EINVAL) => ask(&Call::MemfdCreate { name, flags })?,
         answer => answer?,

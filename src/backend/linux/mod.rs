@@ -3,14 +3,13 @@
 //! ```text
 //! Linux ── ask ──► raw: one instruction
 //!    └─── Spawn ─► spawn: clone3, vfork-like ─► born: touches its own stack only
-//!                    ├─ stub: the sealed memfd that the child executes
-//!                    └─ image: the sealed memfd that the stub performs
+//!                    └─ image: the sealed memfd that the child executes, its program in it
 //! ```
 //!
 //! **Invariant:** every `unsafe` of the crate is here and in the stub.
 //!
 //! **Invariant:** nothing here changes the caller's process: no thread, no handler, no `errno`,
-//! and no descriptor that stays open but the sealed stub's.
+//! and no descriptor that stays open.
 
 mod born;
 mod device;
@@ -23,7 +22,6 @@ mod layout;
 mod memfd;
 mod raw;
 mod spawn;
-mod stub;
 
 use crate::sys::{Call, Errno, Kernel, Live};
 

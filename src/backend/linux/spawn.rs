@@ -13,16 +13,14 @@
 
 #![expect(unsafe_code, reason = "a child on a stack of its own")]
 
+use super::born::{Birth, born};
+use super::raw::{ask, door};
+use super::{Linux, image};
+use crate::sys::{Call, Child, Errno, Fd, RawFd, flags, number};
 use core::arch::asm;
 use core::cell::Cell;
 use core::mem::{MaybeUninit, offset_of};
 use core::sync::atomic::{AtomicU16, Ordering};
-use std::ffi::CString;
-
-use super::born::{Birth, born};
-use super::raw::{ask, door};
-use super::{Linux, image, stub};
-use crate::sys::{Call, Child, Errno, Fd, RawFd, flags, number};
 
 /// What clone3(2) takes, as far as it is asked here.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,17 +42,11 @@ struct CloneArgs {
 /// Makes the child and returns its pid.
 pub(super) fn spawn(child: Child<'_>, pidfd: &[Cell<u8>]) -> Result<u64, Errno> {
     let room: &[Cell<u8>; 4] = pidfd.try_into().map_err(|_| Errno::EINVAL)?;
-    let stub = stub::stub()?;
-    let image = image::write_image(&child)?;
-    let argument = CString::new(format!("{}:{}", image.fd.raw(), image.size));
-    let argument = argument.map_err(|_| Errno::EINVAL)?;
-    let argv = [c"cofferdam".as_ptr(), c"init".as_ptr(), argument.as_ptr(), core::ptr::null()];
+    let stub = image::write_image(&child)?;
     let birth = Birth {
         tasks: child.tasks,
         given: child.given,
-        image: image.fd.raw(),
         stub: stub.raw(),
-        argv: &argv,
         ambient: child.mapped,
         errno: AtomicU16::new(0),
     };
