@@ -43,7 +43,7 @@ pub(super) fn run(session: &Session<'_>, parsed: &Parsed) -> Result<u8, Problem>
     make().map_err(|problem: Problem| problem.in_creating("run"))
 }
 
-/// Creates, starts, and in the foreground waits and removes.
+/// Runs, and in the foreground waits and removes.
 pub(super) fn whole_life(
     session: &Session<'_>,
     parsed: &Parsed,
@@ -57,12 +57,12 @@ pub(super) fn whole_life(
         Mode::Detached => None,
     };
     let runtime = session.creating_runtime()?;
-    let mut container = runtime.create(parsed.argument(0), create)?;
+    let mut container = runtime.run(parsed.argument(0), create)?;
     let mut relay = match container.take_terminal().map(Relay::new).transpose() {
         Ok(relay) => relay,
         Err(problem) => return Err(undone(&container, problem)),
     };
-    let started = tell(parsed, &container).and_then(|()| Ok(container.start()?));
+    let started = tell(parsed, &container);
     let ended = started.and_then(|()| match (&foreground, container.init()) {
         (Some(foreground), Some(init)) => foreground.wait(init, relay.as_mut()),
         (Some(_), None) => Err(Errno::ECHILD.into()),

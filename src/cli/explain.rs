@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use crate::plan::Plan;
-use crate::state::{CREATE, DELETE, START, Step};
+use crate::state::{DELETE, RUN, STARTED, Step};
 
 use super::args::Parsed;
 use super::bundle::load;
@@ -26,7 +26,7 @@ pub(super) fn explain(session: &Session<'_>, parsed: &Parsed) -> Result<u8, Prob
 }
 
 fn text(plan: &Plan) -> String {
-    let phases = [("create", CREATE), ("start", START), ("delete", DELETE)];
+    let phases = [("run", RUN), ("started", STARTED), ("delete", DELETE)];
     let steps: String = phases.iter().map(|(name, steps)| phase(name, steps)).collect();
     let program: String =
         plan.program.to_string().lines().map(|line| format!("  {line}\n")).collect();

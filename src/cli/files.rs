@@ -14,6 +14,7 @@ use crate::sys::{Call, Kernel, RawFd, flags};
 use super::PROGRAM;
 use super::args::Parsed;
 use super::problem::{Problem, regardless, text};
+use super::terminal;
 
 /// Whether the command outlives what it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +39,13 @@ pub(super) struct Attached {
 /// Attaches a process to what the flags and the environment say; tells it about its descriptors.
 pub(super) fn attach(
     parsed: &Parsed,
-    process: Option<&mut Process>,
+    mut process: Option<&mut Process>,
     mode: Mode,
 ) -> Result<Attached, Problem> {
     let terminal = process.as_ref().is_some_and(|process| process.terminal);
     let listening = listening();
     let preserve_fds = preserved(parsed, listening)?;
-    if let (Some(process), 1..) = (process, listening) {
+    if let (Some(process), 1..) = (&mut process, listening) {
         let ours =
             |entry: &String| entry.starts_with("LISTEN_FDS=") || entry.starts_with("LISTEN_PID=");
         process.env.retain(|entry| !ours(entry));
@@ -55,7 +56,13 @@ pub(super) fn attach(
             let socket = connect(path)?;
             (run::Console::Socket(socket.as_raw_fd()), Some(socket))
         }
-        (true, Mode::Foreground, None) => (run::Console::Relay, None),
+        (true, Mode::Foreground, None) => {
+            // The program may ask before the relay is there.
+            if let Some(process) = process {
+                process.console_size = process.console_size.or_else(terminal::size);
+            }
+            (run::Console::Relay, None)
+        }
         (true, Mode::Detached, None) => {
             return Err(Problem::new(format!(
                 "cannot allocate tty if {PROGRAM} will detach without setting console socket"

@@ -97,6 +97,7 @@ const fn starts_a_process(step: Step) -> bool {
         | Step::Prepare
         | Step::Release
         | Step::OpenGate
+        | Step::Launch
         | Step::PoststartHooks
         | Step::SpawnExec => true,
         Step::Manifest

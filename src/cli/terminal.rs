@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use nix::sys::termios::{self, SetArg, Termios};
 
 use crate::backend::linux::{Linux, window_size};
+use crate::spec::ConsoleSize;
 use crate::sys::{Call, Errno, Fd, Kernel, Syscalls, flags};
 
 use super::problem::{Problem, regardless};
@@ -50,7 +51,26 @@ enum Stream {
     Output,
 }
 
+/// Returns the size of the host's terminal, if there is one.
+pub(super) fn size() -> Option<ConsoleSize> {
+    let [a, b, c, d, ..] = Stream::of_terminal()?.with(window_size).ok()?;
+    Some(ConsoleSize { rows: u16::from_le_bytes([a, b]), columns: u16::from_le_bytes([c, d]) })
+}
+
 impl Stream {
+    /// Finds a terminal among the standard streams.
+    fn of_terminal() -> Option<Self> {
+        if io::stdin().is_terminal() {
+            Some(Self::Input)
+        } else if io::stdout().is_terminal() {
+            Some(Self::Output)
+        } else if io::stderr().is_terminal() {
+            Some(Self::Error)
+        } else {
+            None
+        }
+    }
+
     fn with<T>(self, ask: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
         match self {
             Self::Error => ask(io::stderr().as_fd()),
@@ -163,15 +183,7 @@ const HANGUP_PAUSE_MS: i32 = 50;
 impl Host {
     /// Finds the terminal among the standard streams, and makes it raw.
     fn find() -> nix::Result<Option<Self>> {
-        let stream = if io::stdin().is_terminal() {
-            Stream::Input
-        } else if io::stdout().is_terminal() {
-            Stream::Output
-        } else if io::stderr().is_terminal() {
-            Stream::Error
-        } else {
-            return Ok(None);
-        };
+        let Some(stream) = Stream::of_terminal() else { return Ok(None) };
         let before = stream.with(|fd| termios::tcgetattr(fd))?;
         let mut raw = before.clone();
         termios::cfmakeraw(&mut raw);

@@ -111,6 +111,16 @@ pub enum Terminal {
     Relay,
 }
 
+/// What a container waits for, once it is ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Start {
+    /// For nothing: its program runs at once.
+    AtOnce,
+    /// For the byte that opens the gate.
+    #[default]
+    AtTheGate,
+}
+
 /// How the old root is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Leaving {
@@ -180,6 +190,8 @@ pub struct Situation<'a> {
     pub leaving: Leaving,
     /// Where the terminal's master goes.
     pub terminal: Terminal,
+    /// What the container waits for.
+    pub start: Start,
     /// The standard streams that are replaced by given ones; the others are inherited.
     pub streams: &'a BTreeSet<Stream>,
     /// How many descriptors from 3 up the program keeps.

@@ -37,11 +37,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::spec::{Hook, Invalid, NamespaceKind, Process, Reason, Spec};
 use crate::sys::{Act, Call, Errno, Handle, Program, Rule, flags, lint};
 use draft::{Draft, invalid};
-use process::{Departure, Missing};
+use process::Missing;
 use terminal::Console;
 
 pub use host::{
-    CgroupDir, Feature, Filter, Given, Hierarchy, Host, Leaving, Situation, Source, Stream,
+    CgroupDir, Feature, Filter, Given, Hierarchy, Host, Leaving, Situation, Source, Start, Stream,
     Terminal, Version,
 };
 
@@ -99,7 +99,7 @@ pub fn init(spec: &Spec, situation: &Situation<'_>) -> Result<Plan, Invalid> {
     draft.b.call(Call::Setsid {});
     furnish(&mut draft, spec);
     settle(&mut draft, spec);
-    process::depart(&mut draft, process, &Departure::Gate(&spec.hooks.start_container));
+    process::depart(&mut draft, process, situation.start, &spec.hooks.start_container);
     let making = namespaces::making(spec);
     let plan = Plan {
         namespaces: making.birth,
@@ -139,7 +139,7 @@ pub fn exec(
     draft.b.call(Call::Setsid {});
     terminal::streams(&mut draft, process, Console::Free);
     process::directory(&mut draft, process, Missing::Refused);
-    process::depart(&mut draft, process, &Departure::Now);
+    process::depart(&mut draft, process, Start::AtOnce, &[]);
     let forks = namespaces::forks_into(&joined.namespaces);
     let executable = executable(&process.args);
     let program = draft.finish()?;
@@ -163,6 +163,7 @@ pub fn hook(hook: &Hook, host: &Host) -> Result<Plan, Invalid> {
         filter: None,
         sources: &sources,
         leaving: Leaving::Pivot,
+        start: Start::AtOnce,
         terminal: Terminal::None,
         streams: &streams,
         preserve_fds: 0,
@@ -211,7 +212,10 @@ fn executable(args: &[String]) -> String {
 }
 
 fn given_to_init(spec: &Spec, situation: &Situation<'_>) -> Vec<Given> {
-    let mut given = vec![Given::Sync, Given::Gate];
+    let mut given = vec![Given::Sync];
+    if situation.start == Start::AtTheGate {
+        given.push(Given::Gate);
+    }
     if hooks::any_within(&spec.hooks) {
         given.push(Given::HookState);
     }

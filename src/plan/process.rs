@@ -6,7 +6,7 @@
 use super::creds;
 use super::draft::{Draft, Leaf, handle, normal};
 use super::hooks;
-use super::host::Given;
+use super::host::{Given, Start};
 use super::limits;
 use crate::spec::{Hook, Process};
 use crate::sys::flags::{AT_EACCESS, O_CLOEXEC, O_DIRECTORY, O_PATH, RESOLVE_NO_MAGICLINKS, X_OK};
@@ -17,14 +17,6 @@ const UMASK: u32 = 0o022;
 
 /// What may be wrong with one of several places where a program may be.
 const NOT_THERE: [Errno; 4] = [Errno::ENOENT, Errno::EACCES, Errno::ENOTDIR, Errno::ELOOP];
-
-/// How a process goes from its last preparation to its program.
-pub(super) enum Departure<'s> {
-    /// At once.
-    Now,
-    /// At the gate, and then these hooks first.
-    Gate(&'s [Hook]),
-}
 
 /// Whether a missing working directory is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +48,7 @@ pub(super) fn directory(draft: &mut Draft<'_>, process: &Process, missing: Missi
 }
 
 /// Becomes who the process is, reports that it is ready, departs and becomes its program.
-pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, departure: &Departure<'_>) {
+pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, start: Start, hooks: &[Hook]) {
     if !draft.limited {
         limits::rlimits(draft, process);
     }
@@ -78,15 +70,15 @@ pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, departure: &Depar
     let sync = draft.given(Given::Sync);
     draft.write(sync, b"R");
     draft.await_byte(sync);
-    if let Departure::Gate(hooks) = departure {
+    if start == Start::AtTheGate {
         draft.about("wait for the start");
         let gate = draft.given(Given::Gate);
         // From here on failures are reported at the gate.
         let flags = u32::try_from(O_CLOEXEC).unwrap_or(0);
         draft.b.call(Call::Dup3 { old: gate, new: sync, flags });
         draft.await_byte(gate);
-        hooks::run(draft, "startContainer", hooks);
     }
+    hooks::run(draft, "startContainer", hooks);
     if filtered && process.no_new_privs {
         creds::filter(draft);
     }

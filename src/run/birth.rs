@@ -13,6 +13,16 @@
 //! CommitCreated
 //! Release    ──────────────────────▶  waits at the gate, and outlives us from here on
 //! ```
+//!
+//! Without a gate, the record says created before the child is ready, and the child, which is told
+//! so at once, does not stop:
+//!
+//! ```text
+//! CommitCreated                       makes mounts, leaves the old root …
+//! Launch     ──────────────────────▶
+//!                  ◀───────────── R
+//!                  ◀───────────────   becomes its program, which closes the socket
+//! ```
 
 use crate::plan::{Given, Plan, Stream};
 use crate::spec::IdMap;
@@ -30,7 +40,7 @@ pub(super) fn manifest<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), F
     match op.home.begin(op.kernel, &op.record)? {
         Some(made) => {
             op.lock = Some(made.lock);
-            op.gate = Some(made.gate);
+            op.gate = made.gate;
             Ok(())
         }
         None => Err(Failure::new(format!("create {}", op.record.manifest.id), Errno::EEXIST)),
@@ -62,7 +72,7 @@ pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fail
             .as_ref()
             .and_then(|process| streams::outside(process.user.uid, &create.spec.uid_maps)),
     };
-    launch(op, plan, &handed)
+    make(op, plan, &handed)
 }
 
 /// What a request hands to its child.
@@ -76,7 +86,7 @@ pub(super) struct Handed {
 }
 
 /// Makes a child of this container that performs a plan.
-pub(super) fn launch<K: Kernel>(
+pub(super) fn make<K: Kernel>(
     op: &mut Operation<'_, '_, K>,
     plan: &Plan,
     handed: &Handed,
@@ -200,7 +210,13 @@ fn stage_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure
 /// Says what the child is awaited to say.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
+    /// The child waits for the hooks of the runtime.
     Hooks,
+    /// The child that goes on is known.
+    Pid,
+    /// It has become its program.
+    Program,
+    /// It waits to be let go.
     Ready,
 }
 
@@ -211,13 +227,16 @@ pub(super) fn expect<K: Kernel>(
     wanted: Wanted,
 ) -> Result<(), Failure> {
     let Some(sync) = &op.sync else { return Ok(()) };
-    loop {
+    let mut ready = false;
+    while wanted != Wanted::Pid || !op.forked {
         match receive(op.kernel, sync)? {
             Message::Failed { op: at, errno } => {
                 return Err(Failure::told(plan.explain(at, errno), errno));
             }
             Message::Hooks if wanted == Wanted::Hooks => return Ok(()),
             Message::Ready if wanted == Wanted::Ready => return Ok(()),
+            Message::Ready if wanted == Wanted::Program => ready = true,
+            Message::Over if ready => return Ok(()),
             Message::Hooks | Message::Ready => {
                 return Err(Failure::new("hear from the child in order", Errno::EPROTO));
             }
@@ -227,6 +246,7 @@ pub(super) fn expect<K: Kernel>(
             }
             Message::Pid(pid) => {
                 let first = op.child.replace(adopt(op.kernel, pid)?);
+                op.forked = true;
                 if let Some(first) = first {
                     wait(op.kernel, &first.pidfd).doing(|| "wait for the child that has forked")?;
                 }
@@ -234,6 +254,7 @@ pub(super) fn expect<K: Kernel>(
             Message::Terminal(master) => op.terminal = Some(master),
         }
     }
+    Ok(())
 }
 
 /// Takes hold of the process that goes on: it is a child of the caller's, not waited for yet, so
@@ -245,6 +266,13 @@ fn adopt<K: Kernel>(kernel: &K, pid: u32) -> Result<Child<'_, K>, Failure> {
 
 /// The record says created …
 pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
+    if op.next.is_none() {
+        let (_, plan) = task(op)?;
+        if plan.forks {
+            expect(op, plan, Wanted::Pid)?;
+        }
+        stage_created(op)?;
+    }
     let (Some(next), Some(lock)) = (op.next.take(), &op.lock) else { return Ok(()) };
     op.home.publish(op.kernel, lock)?;
     op.record = next;
@@ -255,6 +283,19 @@ pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result
 pub(super) fn release<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let Some(sync) = op.sync.take() else { return Ok(()) };
     op.kernel.send(sync.raw(), b"G").doing(|| "let the container go")
+}
+
+/// … or told at once, and watched until it has become its program.
+pub(super) fn launch<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
+    let (_, plan) = task(op)?;
+    let Some(sync) = &op.sync else { return Ok(()) };
+    match op.kernel.send(sync.raw(), b"G") {
+        // EPIPE: it is gone already, and has said why.
+        Ok(()) | Err(Errno::EPIPE) => expect(op, plan, Wanted::Program)?,
+        Err(errno) => return Err(Failure::new("let the container go", errno)),
+    }
+    op.sync = None;
+    Ok(())
 }
 
 fn task<'t, K: Kernel>(op: &Operation<'_, 't, K>) -> Result<(&'t Create, &'t Plan), Failure> {

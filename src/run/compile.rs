@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{self, Filter, Host, Joined, Plan, Situation, Source, Terminal};
+use crate::plan::{self, Filter, Host, Joined, Plan, Situation, Source, Start, Terminal};
 use crate::spec::{
     Hook, IdMap, Invalid, MountKind, NamespaceKind, Process, Reason, Seccomp, Sharing, Spec,
 };
@@ -53,6 +53,7 @@ pub(super) fn create<K: Kernel>(
     runtime: &Runtime<K>,
     create: &Create,
     dirs: &[CgroupDir],
+    start: Start,
 ) -> Result<Plan, Error> {
     let (kernel, spec, host) = (runtime.kernel(), &create.spec, runtime.host()?);
     let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
@@ -80,6 +81,7 @@ pub(super) fn create<K: Kernel>(
         filter: filter.map(|filter| Filter { code: &filter.code, flags: filter.flags }),
         sources: &sources,
         leaving: create.leaving,
+        start,
         terminal: destination(create.console),
         streams: &replaced(&create.stdio),
         preserve_fds: create.preserve_fds,
@@ -111,6 +113,7 @@ pub(super) fn exec<K: Kernel>(
         filter: filter.map(|filter| Filter { code: &filter.code, flags: filter.flags }),
         sources: &BTreeMap::new(),
         leaving: plan::Leaving::default(),
+        start: Start::AtOnce,
         terminal: destination(exec.console),
         streams: &replaced(&exec.stdio),
         preserve_fds: exec.preserve_fds,
@@ -130,6 +133,7 @@ pub(super) fn manifest<K: Kernel>(
     create: &Create,
     plan: &Plan,
     dirs: Vec<CgroupDir>,
+    start: Start,
 ) -> Result<Manifest, Failure> {
     let spec = &create.spec;
     let kept = Kept {
@@ -139,7 +143,9 @@ pub(super) fn manifest<K: Kernel>(
         uid_maps: spec.uid_maps.clone(),
     };
     let mut extra = BTreeMap::new();
-    extra.insert("late".to_owned(), json(&late(plan))?);
+    if start == Start::AtTheGate {
+        extra.insert("late".to_owned(), json(&late(plan))?);
+    }
     Ok(Manifest {
         id: id.to_owned(),
         bundle: create.bundle.clone(),
@@ -148,6 +154,7 @@ pub(super) fn manifest<K: Kernel>(
         version: spec.version.clone(),
         annotations: spec.annotations.clone(),
         cgroups: dirs,
+        ungated: start == Start::AtOnce,
         own_pid_namespace: spec.makes(NamespaceKind::Pid),
         process: json(&kept)?,
         poststart: hooks(&spec.hooks.poststart)?,

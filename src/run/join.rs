@@ -5,7 +5,7 @@
 
 use crate::sys::{Call, Kernel, Syscalls, flags};
 
-use super::birth::{Handed, Wanted, expect, launch};
+use super::birth::{Handed, Wanted, expect, make};
 use super::compile::Kept;
 use super::error::{Doing, Failure, regardless};
 use super::operation::{Operation, Task};
@@ -23,7 +23,7 @@ pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fail
         stdio: exec.stdio,
         owner: streams::outside(exec.process.user.uid, &kept.uid_maps),
     };
-    launch(op, plan, &handed)?;
+    make(op, plan, &handed)?;
     expect(op, plan, Wanted::Ready)?;
     let Some(sync) = op.sync.take() else { return Ok(()) };
     op.kernel.send(sync.raw(), b"G").doing(|| "let the process go")?;

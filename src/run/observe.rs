@@ -37,7 +37,8 @@ pub(super) fn observe<'k, K: Kernel>(
     };
     let found = identity::find(kernel, record.init, boot)?;
     let alive = found.liveness == Liveness::Alive;
-    let gate = if alive { gate(kernel, home)? } else { Gate::Free };
+    let gated = alive && !record.manifest.ungated;
+    let gate = if gated { gate(kernel, home)? } else { Gate::Free };
     let cgroup = match (record.manifest.cgroups.first(), record.stage) {
         (Some(dir), Stage::Checkpointed) => cgroup::occupancy(kernel, dir)?,
         // Nothing is decided by it at another stage: the steps of delete look for themselves.

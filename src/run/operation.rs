@@ -36,6 +36,8 @@ pub(super) struct Operation<'k, 't, K: Kernel> {
     pub(super) state: Option<Fd<'k, K>>,
     /// The process that the request is about: init, or the one that is added.
     pub(super) child: Option<Child<'k, K>>,
+    /// Whether the child is not the first, which has forked it and ended.
+    pub(super) forked: bool,
     /// The init that a further process joins.
     pub(super) init: Option<Fd<'k, K>>,
     /// The master of a terminal that the child has sent.
@@ -85,6 +87,7 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
             sync: None,
             state: None,
             child: None,
+            forked: false,
             init: None,
             terminal: None,
             foreign: false,
@@ -139,6 +142,7 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
             Step::CommitCreated => birth::commit_created(self),
             Step::Release => birth::release(self),
             Step::OpenGate => gate::open(self),
+            Step::Launch => birth::launch(self),
             Step::PoststartHooks => hooks::poststart(self),
             Step::Signal => end::signal(self),
             Step::Freeze => end::freeze(self),

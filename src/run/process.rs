@@ -131,7 +131,8 @@ pub(super) fn receive<'k, K: Kernel>(
     let answer = loop {
         let buf = Cell::from_mut(&mut block[..]).as_slice_of_cells();
         match kernel.call(Call::RecvFd { socket: socket.raw(), buf }) {
-            Err(Errno::EINTR) => (),
+            // ECONNRESET: it is gone without having read all, and has perhaps said why before.
+            Err(Errno::EINTR | Errno::ECONNRESET) => (),
             answer => break answer.doing(what)?,
         }
     };

@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-use crate::plan::{Host, Joined, Plan};
+use crate::plan::{Host, Joined, Plan, Start};
 use crate::spec::{Process as ProcessSpec, Seccomp};
 use crate::state::{
-    CgroupDir, DELETE, Facts, Freezer, Gate, Liveness, ProcessId, Record, Refusal, Request, START,
-    Status, Step, Why, decide, status,
+    CgroupDir, DELETE, Facts, Freezer, Gate, Liveness, NOTHING, ProcessId, Record, Refusal,
+    Request, STARTED, Status, Step, Why, decide, status,
 };
 use crate::sys::{Errno, Fd, Kernel};
 
@@ -115,39 +115,37 @@ impl<K: Kernel> Runtime<K> {
     ///
     /// Whatever failed, after everything that was made is removed again.
     pub fn create(&self, id: &str, create: &Create) -> Result<Container<'_, K>, Error> {
-        self.make(id, create, &[])
+        self.make(id, create, Start::AtTheGate)
     }
 
-    /// Creates a container and starts it: [`Runtime::create`] and [`Container::start`] under one
-    /// lock.
+    /// Creates a container and starts it, in one go and under one lock: it stops at no gate.
     ///
     /// # Errors
     ///
     /// Those of both; a container that could not be started is removed again.
     pub fn run(&self, id: &str, create: &Create) -> Result<Container<'_, K>, Error> {
-        self.make(id, create, START)
+        self.make(id, create, Start::AtOnce)
     }
 
-    fn make(
-        &self,
-        id: &str,
-        create: &Create,
-        then: &'static [Step],
-    ) -> Result<Container<'_, K>, Error> {
+    fn make(&self, id: &str, create: &Create, start: Start) -> Result<Container<'_, K>, Error> {
         let mut container = self.container(id)?;
         let home = Home::new(&self.root, id);
         // Whether there is one of that name is found out by the first step, which makes none then.
-        let steps = decide(None, &Facts::NONE, Request::Create)?;
+        let (request, then) = match start {
+            Start::AtOnce => (Request::Run, STARTED),
+            Start::AtTheGate => (Request::Create, NOTHING),
+        };
+        let steps = decide(None, &Facts::NONE, request)?;
         let dirs = cgroup::dirs(self.host()?, &create.spec, id);
-        let plan = compile::create(self, create, &dirs)?;
-        let manifest = compile::manifest(self, id, create, &plan, dirs)?;
+        let plan = compile::create(self, create, &dirs, start)?;
+        let manifest = compile::manifest(self, id, create, &plan, dirs, start)?;
         let record = Record::new(self.own()?, manifest);
         let mut operation = Operation::new(self, home, record, Task::Create(create, &plan));
         match operation.drive(steps) {
             Err(Error::Failed(Failure { step: Some(Step::Manifest), errno, .. }))
                 if errno == Errno::EEXIST =>
             {
-                return Err(exists().into());
+                return Err(exists(request).into());
             }
             done => done?,
         }
@@ -172,16 +170,16 @@ impl<K: Kernel> Runtime<K> {
         Ok(container)
     }
 
-    /// Compiles what the first process of a container would do, and makes nothing.
+    /// Compiles what the first process of a container that is run would do, and makes nothing.
     ///
     /// # Errors
     ///
-    /// Whatever [`Runtime::create`] would refuse before it makes anything, but for a name that is
+    /// Whatever [`Runtime::run`] would refuse before it makes anything, but for a name that is
     /// taken.
     pub fn compile(&self, id: &str, create: &Create) -> Result<Plan, Error> {
         let container = self.container(id)?;
         let dirs = cgroup::dirs(self.host()?, &create.spec, &container.id);
-        compile::create(self, create, &dirs)
+        compile::create(self, create, &dirs, Start::AtOnce)
     }
 
     /// Lists the containers in the order of their names, with what cannot be read among them.
@@ -204,8 +202,8 @@ impl<K: Kernel> Runtime<K> {
     }
 }
 
-const fn exists() -> Refusal {
-    Refusal { request: Request::Create, status: Status::Stopped, why: Why::Exists }
+const fn exists(request: Request) -> Refusal {
+    Refusal { request, status: Status::Stopped, why: Why::Exists }
 }
 
 /// A container, by name.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ROOT/ID/record.json       what the disk says of the container
-//! ROOT/ID/gate              the fifo behind which a created container waits
+//! ROOT/ID/gate              the fifo behind which a created container waits, unless it was run
 //! ROOT/~new~ID/             a home being made; an orphan once nobody locks it
 //! ROOT/~old~ID/             a home being taken down; whoever meets it takes it down too
 //! ```
@@ -31,8 +31,8 @@ pub(super) struct Home {
 pub(super) struct Made<'k, K: Kernel> {
     /// The locked directory.
     pub(super) lock: Fd<'k, K>,
-    /// The fifo.
-    pub(super) gate: Fd<'k, K>,
+    /// The fifo, where there is one.
+    pub(super) gate: Option<Fd<'k, K>>,
 }
 
 /// What the disk says.
@@ -186,20 +186,33 @@ impl Home {
         let make = || format!("make {}", show(hidden));
         let lock = kernel.open(CWD, hidden, flags::O_RDONLY | flags::O_DIRECTORY).doing(make)?;
         flock(kernel, &lock, flags::LOCK_EX | flags::LOCK_NB).doing(make)?;
-        let mode = flags::S_IFIFO | 0o600;
-        let gate =
-            || kernel.call(Call::Mknodat { dir: lock.raw(), path: c"gate", mode, device: 0 });
-        let made = match gate() {
+        let written = || write_record(kernel, lock.raw(), c"record.json", flags::O_EXCL, record);
+        match written() {
             // It is a dead maker's, or was moved in meanwhile.
-            Err(Errno::EEXIST) if !names(kernel, hidden, &lock).doing(make)? => Err(Errno::ENOENT),
-            Err(Errno::EEXIST) => empty(kernel, &lock).and_then(|()| gate()),
-            made => made,
-        };
-        made.doing(|| format!("make the gate of {}", self.id))?;
-        let gate = kernel.open(lock.raw(), c"gate", flags::O_RDWR | flags::O_NOFOLLOW);
-        let gate = gate.doing(|| format!("open the gate of {}", self.id))?;
-        write_record(kernel, lock.raw(), c"record.json", record)?;
+            Err(Failure { errno: Errno::EEXIST, .. }) => {
+                if !names(kernel, hidden, &lock).doing(make)? {
+                    return Err(Failure::new(make(), Errno::ENOENT));
+                }
+                empty(kernel, &lock).doing(make)?;
+                written()?;
+            }
+            done => done?,
+        }
+        let gate =
+            if record.manifest.ungated { None } else { Some(self.make_gate(kernel, &lock)?) };
         Ok(Made { lock, gate })
+    }
+
+    fn make_gate<'k, K: Kernel>(
+        &self,
+        kernel: &'k K,
+        lock: &Fd<'k, K>,
+    ) -> Result<Fd<'k, K>, Failure> {
+        let (dir, path, mode) = (lock.raw(), c"gate", flags::S_IFIFO | 0o600);
+        kernel
+            .call(Call::Mknodat { dir, path, mode, device: 0 })
+            .and_then(|_| kernel.open(dir, path, flags::O_RDWR | flags::O_NOFOLLOW))
+            .doing(|| format!("make the gate of {}", self.id))
     }
 
     /// Replaces the record: readers see the old one or the new one, nothing between.
@@ -228,7 +241,7 @@ impl Home {
         lock: &Fd<'_, K>,
         record: &Record,
     ) -> Result<(), Failure> {
-        let written = write_record(kernel, lock.raw(), c"record.new", record);
+        let written = write_record(kernel, lock.raw(), c"record.new", flags::O_TRUNC, record);
         if written.is_err() {
             regardless(kernel.unlink(lock.raw(), c"record.new", 0));
         }
@@ -457,12 +470,13 @@ fn write_record<K: Kernel>(
     kernel: &K,
     dir: i32,
     name: &CStr,
+    how: u64,
     record: &Record,
 ) -> Result<(), Failure> {
     let what = || format!("write the record of {}", record.manifest.id);
     let text = serde_json::to_vec(record)
         .map_err(|error| Failure::told(format!("{}: {error}", what()), Errno::EINVAL))?;
-    let flags = flags::O_WRONLY | flags::O_CREAT | flags::O_TRUNC | flags::O_NOFOLLOW;
+    let flags = flags::O_WRONLY | flags::O_CREAT | flags::O_NOFOLLOW | how;
     let file = kernel.open_with(dir, name, flags, 0o600).doing(what)?;
     kernel.write_all(file.raw(), &text).doing(what)
 }

@@ -15,6 +15,7 @@
 //! | request    | absent  | creating | created | running | pausing | paused | checkp. | stopped |
 //! |------------|---------|----------|---------|---------|---------|--------|---------|---------|
 //! | create     | CREATE  | –        | –       | –       | –       | –      | –       | –       |
+//! | run        | RUN     | –        | –       | –       | –       | –      | –       | –       |
 //! | start      | –       | –        | START   | –       | –       | –      | –       | –       |
 //! | exec       | –       | –        | EXEC    | EXEC    | –       | –      | –       | –       |
 //! | kill       | –       | –        | KILL    | KILL    | KILL    | KILL   | –       | –       |
@@ -42,7 +43,8 @@ use core::fmt;
 
 use super::{
     CHECKPOINT, CREATE, DELETE, EXEC, Facts, Freezer, Gate, KILL, Liveness, NOTHING, Occupancy,
-    Owner, PAUSE, RESTORE, RESUME, REVIVE, Record, Request, START, Stage, Status, Step, UPDATE,
+    Owner, PAUSE, RESTORE, RESUME, REVIVE, RUN, Record, Request, START, Stage, Status, Step,
+    UPDATE,
 };
 
 /// A plan, or why there is none.
@@ -100,7 +102,8 @@ pub fn decide(
 /// Answers for a container that nobody has begun to remove.
 fn whole(status: Status, facts: &Facts, request: Request) -> Answer {
     match request {
-        Request::Create => create(status),
+        Request::Create => create(status, CREATE),
+        Request::Run => create(status, RUN),
         Request::Start => start(status),
         Request::Exec => exec(status),
         Request::Kill => while_alive(status, KILL),
@@ -119,7 +122,7 @@ fn whole(status: Status, facts: &Facts, request: Request) -> Answer {
 fn deleting(status: Status, facts: &Facts, request: Request) -> Answer {
     match request {
         Request::Delete => Ok(DELETE),
-        Request::Create | Request::Kill | Request::ForceDelete | Request::State => {
+        Request::Create | Request::Run | Request::Kill | Request::ForceDelete | Request::State => {
             whole(status, facts, request)
         }
         Request::Start
@@ -132,9 +135,9 @@ fn deleting(status: Status, facts: &Facts, request: Request) -> Answer {
     }
 }
 
-fn create(status: Status) -> Answer {
+fn create(status: Status, plan: &'static [Step]) -> Answer {
     match status {
-        Status::Absent => Ok(CREATE),
+        Status::Absent => Ok(plan),
         Status::Creating
         | Status::Created
         | Status::Running

@@ -90,6 +90,8 @@ struct World {
     facts: Facts,
     /// Whether a first process lives, be it the one that the record names or not yet.
     born: bool,
+    /// Whether a new first process stops at a gate.
+    gated: bool,
 }
 
 /// The step that fails, and whether it took effect nevertheless.
@@ -135,6 +137,7 @@ impl Sketch {
     /// Plays a plan with one fault; a fault past the end of the plan is none.
     fn play(&mut self, world: &World, request: Request, plan: &'static [Step], fault: Fault) {
         let mut world = world.clone();
+        world.gated &= request != Request::Run;
         let mut machine = Machine::new(plan);
         let mut turn = 0;
         loop {
@@ -176,7 +179,7 @@ impl Sketch {
 }
 
 impl World {
-    const NONE: Self = Self { record: None, facts: Facts::NONE, born: false };
+    const NONE: Self = Self { record: None, facts: Facts::NONE, born: false, gated: true };
 
     fn status(&self) -> Status {
         status(self.record.as_ref(), &self.facts)
@@ -195,12 +198,13 @@ impl World {
             Step::Spawn | Step::RestoreTree => {
                 self.born = true;
                 facts.cgroup = Occupancy::Populated;
-                facts.gate = if step == Step::Spawn { Gate::Held } else { Gate::Free };
+                let held = step == Step::Spawn && self.gated;
+                facts.gate = if held { Gate::Held } else { Gate::Free };
             }
             Step::CommitCreated | Step::CommitRestored => self.commit(Stage::Created),
             Step::CommitCheckpointed => self.commit(Stage::Checkpointed),
             Step::CommitDeleting => self.commit(Stage::Deleting),
-            Step::OpenGate => facts.gate = Gate::Free,
+            Step::OpenGate | Step::Launch => facts.gate = Gate::Free,
             Step::Freeze => {
                 facts.freezer = match facts.freezer {
                     Freezer::Thawed => Freezer::Freezing,
@@ -288,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_create_or_restore_that_fails_leaves_nothing() {
-        for request in [Request::Create, Request::Restore] {
+        for request in [Request::Create, Request::Run, Request::Restore] {
             let plan = decide(None, &Facts::NONE, request).expect("legal where nothing is");
             for at in 0..plan.len() {
                 let (mut world, mut machine) = (World::NONE, Machine::new(plan));

@@ -27,8 +27,8 @@ pub use facts::{Facts, Freezer, Gate, Liveness, Occupancy, Owner};
 pub use machine::{Machine, Next, Outcome, Verdict};
 pub use record::{CgroupDir, FORMAT, Manifest, ProcessId, Record, Stage};
 pub use step::{
-    CHECKPOINT, CREATE, DELETE, EXEC, KILL, NOTHING, PAUSE, PLANS, RESTORE, RESUME, REVIVE, START,
-    Step, UPDATE,
+    CHECKPOINT, CREATE, DELETE, EXEC, KILL, NOTHING, PAUSE, PLANS, RESTORE, RESUME, REVIVE, RUN,
+    START, STARTED, Step, UPDATE,
 };
 
 /// Where a container is in its life; the order is that of the life.
@@ -92,6 +92,8 @@ impl core::fmt::Display for Status {
 pub enum Request {
     /// Make everything but let nothing of the user's run.
     Create,
+    /// Make everything and let the user's program run.
+    Run,
     /// Let the init run the user's program.
     Start,
     /// Run one more process inside.
@@ -118,8 +120,9 @@ pub enum Request {
 
 impl Request {
     /// Every request, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Create,
+        Self::Run,
         Self::Start,
         Self::Exec,
         Self::Kill,
@@ -138,6 +141,7 @@ impl Request {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
+            Self::Run => "run",
             Self::Start => "start",
             Self::Exec => "exec",
             Self::Kill => "kill",

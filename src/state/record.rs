@@ -98,6 +98,8 @@ pub struct Manifest {
     ///
     /// The first is home: it is asked for occupancy, and it is frozen.
     pub cgroups: Vec<CgroupDir>,
+    /// Whether its init stops at no gate on the way to its program.
+    pub ungated: bool,
     /// Whether the death of init takes every other process with it.
     pub own_pid_namespace: bool,
     /// JSON of the default process and the namespaces, which `exec` starts from.
@@ -163,8 +165,8 @@ mod tests {
                 r#"{"format":1,"stage":"creating","#,
                 r#""owner":{"pid":7,"started":11,"boot":18446744073709551615},"#,
                 r#""manifest":{"id":"","bundle":"","rootfs":"","created":"","version":"","#,
-                r#""annotations":{},"cgroups":[],"ownPidNamespace":false,"process":"","#,
-                r#""poststart":"","poststop":"","extra":{}}}"#,
+                r#""annotations":{},"cgroups":[],"ungated":false,"#,
+                r#""ownPidNamespace":false,"process":"","poststart":"","poststop":"","extra":{}}}"#,
             )
         );
     }

@@ -40,6 +40,9 @@ pub enum Step {
     Release,
     /// Opens the gate, so that the first process executes the user's program.
     OpenGate,
+    /// Tells the first process that it is recorded, and waits until it has executed the user's
+    /// program: it prepares itself meanwhile, and stops at no gate.
+    Launch,
     /// Runs the poststart hooks.
     PoststartHooks,
     /// Sends the signal.
@@ -96,6 +99,22 @@ pub const CREATE: &[Step] = &[
 /// Starts a created container; failed poststart hooks stop it.
 pub const START: &[Step] = &[Step::OpenGate, Step::PoststartHooks];
 
+/// Makes a container whose program runs at once, without a gate.
+pub const RUN: &[Step] = &[
+    Step::Manifest,
+    Step::Cgroup,
+    Step::Spawn,
+    Step::IdMap,
+    Step::RuntimeHooks,
+    Step::CommitCreated, // The record says created …
+    Step::Launch,        // … and only then is the child told so.
+];
+
+/// What follows a [`RUN`]; failed poststart hooks stop the container, which is then deleted.
+///
+/// It is no request's plan: the container's lock is left before it, so that hooks may use it.
+pub const STARTED: &[Step] = &[Step::PoststartHooks];
+
 /// Runs one more process.
 pub const EXEC: &[Step] = &[Step::SpawnExec];
 
@@ -131,11 +150,12 @@ pub const DELETE: &[Step] = &[
     Step::RemoveRecord, // Last: as long as anything is left, its name is left too.
 ];
 
-/// Every plan, by name.
-pub const PLANS: [(&str, &[Step]); 12] = [
+/// Every plan of a request, by name.
+pub const PLANS: [(&str, &[Step]); 13] = [
     ("NOTHING", NOTHING),
     ("CREATE", CREATE),
     ("START", START),
+    ("RUN", RUN),
     ("EXEC", EXEC),
     ("KILL", KILL),
     ("PAUSE", PAUSE),
@@ -163,6 +183,7 @@ impl Step {
             | Self::Prepare
             | Self::Release
             | Self::OpenGate
+            | Self::Launch
             | Self::Signal
             | Self::Thaw
             | Self::Limit
@@ -190,6 +211,7 @@ impl Step {
             | Self::CommitCreated
             | Self::Release
             | Self::OpenGate
+            | Self::Launch
             | Self::PoststartHooks
             | Self::Signal
             | Self::Freeze
@@ -233,16 +255,20 @@ mod tests {
 
     #[test]
     fn law_2_delete_is_create_undone() {
-        let undone: Vec<_> = CREATE.iter().rev().flat_map(|step| step.undo()).copied().collect();
-        assert_eq!(undone, DELETE);
+        for plan in [CREATE, RUN] {
+            let undone: Vec<_> = plan.iter().rev().flat_map(|step| step.undo()).copied().collect();
+            assert_eq!(undone, DELETE);
+        }
     }
 
     #[test]
     fn law_5_an_unborn_is_let_go_only_after_it_is_recorded() {
-        let at = |wanted| CREATE.iter().position(|step| *step == wanted);
-        assert_eq!(at(Step::Release), Some(CREATE.len() - 1));
-        assert_eq!(at(Step::CommitCreated), Some(CREATE.len() - 2));
-        assert!(at(Step::Cgroup) < at(Step::Spawn), "a child is born where it can be found");
+        for (plan, last) in [(CREATE, Step::Release), (RUN, Step::Launch)] {
+            let at = |wanted| plan.iter().position(|step| *step == wanted);
+            assert_eq!(at(last), Some(plan.len() - 1));
+            assert_eq!(at(Step::CommitCreated), Some(plan.len() - 2));
+            assert!(at(Step::Cgroup) < at(Step::Spawn), "a child is born where it can be found");
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn a_spec_is_written_once_and_can_be_run() {
 fn explain_prints_steps_undo_and_program_and_touches_nothing() {
     let cli = Cli::new("true");
     let text = cli.done("explain");
-    assert!(text.starts_with("create:\n  Manifest        undo: PoststopHooks, RemoveRecord\n"));
+    assert!(text.starts_with("run:\n  Manifest        undo: PoststopHooks, RemoveRecord\n"));
     let program = text.split_once("the first process").unwrap().1;
     assert!(program.contains("pivot_root") && program.contains("execve"), "{program}");
     assert!(!fs::exists(cli.place.state()).unwrap());

@@ -41,6 +41,17 @@ crate::laws! {
         assert_eq!(ground.kernel.read(b.raw(), &mut [0; 8]).unwrap(), b"");
     }
 
+    /// Of packets; a stream's are read first.
+    fn a_reset_is_told_before_what_was_sent(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        ground.kernel.write_all(a.raw(), b"last").unwrap();
+        ground.kernel.write_all(b.raw(), b"unread").unwrap();
+        drop(a);
+        assert_eq!(receive(ground, &b).err(), Some(Errno::ECONNRESET));
+        assert_eq!(receive(ground, &b).unwrap().0, b"last");
+        assert_eq!(receive(ground, &b).unwrap().0, b"");
+    }
+
     fn sending_to_a_closed_peer_is_epipe(ground) {
         let [a, b] = ground.kernel.socketpair().unwrap();
         drop(a);

@@ -49,6 +49,10 @@ fn create(kernel: &Replay<'_>) -> String {
     with(kernel, |runtime| runtime.create(ID, &small()).map(drop))
 }
 
+fn run(kernel: &Replay<'_>) -> String {
+    with(kernel, |runtime| runtime.run(ID, &small()).map(drop))
+}
+
 fn start(kernel: &Replay<'_>) -> String {
     with(kernel, |runtime| runtime.container(ID)?.start())
 }
@@ -72,8 +76,9 @@ fn state(kernel: &Replay<'_>) -> String {
     }
 }
 
-const REQUESTS: [(&str, Body); 6] = [
+const REQUESTS: [(&str, Body); 7] = [
     ("create", create),
+    ("run", run),
     ("start", start),
     ("kill", kill),
     ("delete", delete),

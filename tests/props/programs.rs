@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cofferdam::plan::{
     self, CgroupDir, Feature, Filter, Given, Hierarchy, Host, Joined, Leaving, Plan, Situation,
-    Source, Stream, Terminal, Version,
+    Source, Start, Stream, Terminal, Version,
 };
 use cofferdam::spec::oci::{self, Example, Owner};
 use cofferdam::spec::{
@@ -64,6 +64,7 @@ impl World {
             filter: None,
             sources: &self.sources,
             leaving: Leaving::Pivot,
+            start: Start::AtTheGate,
             terminal: Terminal::None,
             streams: &self.streams,
             preserve_fds: 0,
@@ -207,6 +208,15 @@ fn a_root_that_is_moved() {
     let world = v2();
     let situation = Situation { leaving: Leaving::Move, ..world.situation() };
     insta::assert_snapshot!(show(&compiled(&bare(), &situation)));
+}
+
+#[test]
+fn a_container_that_stops_at_no_gate() {
+    let mut spec = bare();
+    spec.hooks.start_container.push(a_hook("/bin/within"));
+    let world = v2();
+    let situation = Situation { start: Start::AtOnce, ..world.situation() };
+    insta::assert_snapshot!(show(&compiled(&spec, &situation)));
 }
 
 #[test]

@@ -172,10 +172,12 @@ impl World {
         if matches!(socket.peer, Peer::Outside(_)) {
             return Err(Errno::EAGAIN);
         }
+        // Law `a_reset_is_told_before_what_was_sent`: of packets only.
+        let first = !streams || socket.inbox.is_empty();
+        if first && std::mem::take(&mut socket.reset) {
+            return Err(Errno::ECONNRESET);
+        }
         let Some(message) = socket.inbox.pop_front() else {
-            if std::mem::take(&mut socket.reset) {
-                return Err(Errno::ECONNRESET);
-            }
             return match socket.peer {
                 Peer::Gone => Ok(Received { count: 0, open: None }),
                 Peer::Never => Err(Errno::ENOTCONN),
