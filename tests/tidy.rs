@@ -33,7 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Where `unsafe` may stand, and how often the word does. Raising a number is a review event.
-const UNSAFE: &[(&str, usize)] = &[("src/backend/linux", 11), ("src/stub", 31), ("src/bin", 1)];
+const UNSAFE: &[(&str, usize)] = &[("src/backend/linux", 12), ("src/stub", 31), ("src/bin", 1)];
 
 /// Modules whose header must state their invariants.
 const STATED: &[&str] = &[

@@ -1,15 +1,15 @@
 //! From a bundle and flags to what the library is asked to create.
 
-use std::{fs, io};
-
+use crate::backend::linux::Linux;
 use crate::plan::Leaving;
 use crate::run::{Console, Create};
 use crate::spec::{Spec, oci};
+use crate::sys::{CWD, Errno, Syscalls, flags};
 
 use super::args::Parsed;
 use super::files::{Attached, Mode, attach};
 use super::filters;
-use super::problem::{Problem, text};
+use super::problem::Problem;
 use super::session::{Session, absolute};
 
 /// A bundle, read.
@@ -25,10 +25,12 @@ pub(super) struct Bundle {
 pub(super) fn load(session: &Session<'_>, parsed: &Parsed) -> Result<Bundle, Problem> {
     let path = absolute(parsed.value("bundle").unwrap_or("."))?;
     let file = format!("{path}/config.json");
-    let json = fs::read(&file).map_err(|error| match error.kind() {
+    let name = Linux::name(file.as_str())?;
+    let read = Linux.open(CWD, &name, flags::O_RDONLY).and_then(|open| Linux.read_all(open.raw()));
+    let json = read.map_err(|errno| match errno {
         // Not the system's words: clients would take them for the program's absence.
-        io::ErrorKind::NotFound => Problem::new(format!("specification file {file} not found")),
-        _ => Problem::of(format!("read {file}"), text(&error)),
+        Errno::ENOENT => Problem::new(format!("specification file {file} not found")),
+        _ => Problem::of(format!("read {file}"), errno),
     })?;
     let read = oci::read(&json)?;
     for warning in &read.warnings {

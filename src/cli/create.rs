@@ -2,6 +2,7 @@
 
 use crate::backend::linux::Linux;
 use crate::run::{Container, Create};
+use crate::spec::NamespaceKind;
 use crate::sys::Errno;
 
 use super::args::Parsed;
@@ -50,7 +51,9 @@ pub(super) fn whole_life(
     create: &Create,
     mode: Mode,
 ) -> Result<u8, Problem> {
-    let orphans = if parsed.has("no-subreaper") { Orphans::Left } else { Orphans::Taken };
+    // Out of a pid namespace no orphan comes: its first process takes them (pid_namespaces(7)).
+    let kept = parsed.has("no-subreaper") || create.spec.makes(NamespaceKind::Pid);
+    let orphans = if kept { Orphans::Left } else { Orphans::Taken };
     // Before there is a container, so that no signal meant for it is missed.
     let foreground = match mode {
         Mode::Foreground => Some(Foreground::enter(orphans)?),

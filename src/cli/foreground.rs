@@ -3,12 +3,13 @@
 //! **Invariant:** signals are blocked from before the process is made, so none is lost, and none
 //! ends this command before the container is removed and the terminal restored.
 
+use std::cell::Cell;
+use std::os::fd::AsRawFd;
+
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use std::cell::Cell;
-use std::os::fd::{AsRawFd, RawFd};
 
-use crate::backend::linux::Linux;
+use crate::backend::linux::{Linux, wait_signal};
 use crate::run::{Exit, Process};
 use crate::sys::{Call, Errno, Kernel, Syscalls, flags};
 
@@ -17,6 +18,8 @@ use super::terminal::Relay;
 
 /// `SIGURG`, which tells runtimes of languages to look around, and is nobody's message.
 const SIGURG: u32 = 23;
+/// `SIGPIPE`, which this command's own writes may cause.
+const SIGPIPE: u32 = 13;
 
 /// Who becomes the parent of processes that the container leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +30,9 @@ pub(super) enum Orphans {
     Taken,
 }
 
-/// A command that waits.
+/// A command that waits, with all signals blocked.
 #[derive(Debug)]
-pub(super) struct Foreground {
-    signals: SignalFd,
-}
+pub(super) struct Foreground(());
 
 impl Foreground {
     /// Blocks all signals and prepares to wait.
@@ -40,12 +41,9 @@ impl Foreground {
             let option = flags::PR_SET_CHILD_SUBREAPER;
             Linux.call(Call::Prctl { option, a: 1, b: 0, c: 0, d: 0 })?;
         }
-        let all = SigSet::all();
-        let signals = all
-            .thread_block()
-            .and_then(|()| SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC))
-            .map_err(|errno| Problem::of("take signals", errno.desc()))?;
-        Ok(Self { signals })
+        let blocked = SigSet::all().thread_block();
+        blocked.map_err(|errno| Problem::of("take signals", errno.desc()))?;
+        Ok(Self(()))
     }
 
     /// Waits until the process has ended, and returns the exit status that tells how.
@@ -54,20 +52,26 @@ impl Foreground {
         process: &Process<'_, Linux>,
         mut relay: Option<&mut Relay<'_>>,
     ) -> Result<u8, Problem> {
-        let signals = self.signals.as_raw_fd();
+        // Only beside a terminal are signals one of several things that are waited for.
+        let file = match relay {
+            None => None,
+            Some(_) => Some(SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC))
+                .transpose()
+                .map_err(|errno| Problem::of("take signals", errno.desc()))?,
+        };
         loop {
-            if let Some(relay) = &mut relay
-                && !relay.turn(signals)?
+            if let (Some(relay), Some(file)) = (&mut relay, &file)
+                && !relay.turn(file.as_raw_fd())?
             {
                 continue;
             }
-            let ended = match next(signals)? {
+            let ended = match next(file.as_ref())? {
                 flags::SIGCHLD => reap(process.pid())?,
                 flags::SIGWINCH => {
                     relay.as_ref().map_or(Ok(()), |relay| relay.resize())?;
                     None
                 }
-                SIGURG => None,
+                SIGURG | SIGPIPE => None,
                 signal => {
                     pass(process, signal)?;
                     None
@@ -81,15 +85,20 @@ impl Foreground {
     }
 }
 
-/// Takes the next signal: `ssi_signo`, the first word of what signalfd(2) gives.
-fn next(signals: RawFd) -> Result<u32, Problem> {
+/// Takes the next signal: where from a file, `ssi_signo`, the first word of what signalfd(2) gives.
+fn next(file: Option<&SignalFd>) -> Result<u32, Problem> {
     let mut info = [0; size_of::<nix::sys::signalfd::siginfo>()];
     loop {
-        match Linux.read(signals, &mut info) {
-            Ok([a, b, c, d, ..]) => return Ok(u32::from_le_bytes([*a, *b, *c, *d])),
-            Ok(_) => return Err(Errno::EIO.into()),
+        let taken = match file {
+            None => wait_signal(),
+            Some(file) => Linux.read(file.as_raw_fd(), &mut info).and_then(|info| match info {
+                [a, b, c, d, ..] => Ok(u32::from_le_bytes([*a, *b, *c, *d])),
+                _ => Err(Errno::EIO),
+            }),
+        };
+        match taken {
             Err(Errno::EINTR) => (),
-            Err(errno) => return Err(Problem::of("wait for a signal", errno)),
+            taken => return taken.map_err(|errno| Problem::of("wait for a signal", errno)),
         }
     }
 }

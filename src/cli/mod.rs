@@ -61,7 +61,7 @@ const PROGRAM: &str = "cofferdam";
 #[must_use]
 pub fn main() -> u8 {
     // A peer that has gone is an error to be told, not a signal to die of.
-    crate::backend::linux::ignore_broken_pipes();
+    crate::backend::linux::block_broken_pipes();
     let args: Result<Vec<_>, _> = env::args_os().skip(1).map(|arg| arg.into_string()).collect();
     let status = match args {
         Ok(args) => dispatch(&args),

@@ -78,15 +78,19 @@ impl<'a> Session<'a> {
 
     /// Refuses what differs from `auto`: the kernel's own answers decide what is tolerated.
     fn check_rootless(&self) -> Result<(), Problem> {
-        let root = effective_user() == 0;
-        match (self.global.value("rootless"), root) {
-            (None | Some("" | "auto"), _) | (Some("true"), false) | (Some("false"), true) => Ok(()),
-            (Some(value @ ("true" | "false")), _) => {
-                let who = if root { "root" } else { "this user" };
-                Err(Problem::new(format!("--rootless {value} is not supported for {who}")))
+        let value = match self.global.value("rootless") {
+            None | Some("" | "auto") => return Ok(()),
+            Some(value @ ("true" | "false")) => value,
+            Some(other) => {
+                return Err(Problem::new(format!("invalid value for --rootless: {other}")));
             }
-            (Some(other), _) => Err(Problem::new(format!("invalid value for --rootless: {other}"))),
+        };
+        let root = effective_user() == 0;
+        if root != (value == "true") {
+            return Ok(());
         }
+        let who = if root { "root" } else { "this user" };
+        Err(Problem::new(format!("--rootless {value} is not supported for {who}")))
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Host {
     pub bounding: u64,
     /// The signals that whoever spawns ignores: bit `n - 1` is signal `n`.
     pub ignored_signals: u64,
+    /// The memory nodes of the cpuset of whoever spawns, as a list (cpuset(7)).
+    pub memory_nodes: String,
     /// The cgroup hierarchies that are mounted.
     pub hierarchies: Vec<Hierarchy>,
     /// The effective user of whoever spawns.

@@ -30,11 +30,13 @@ pub(super) enum Missing {
 /// Enters the working directory, by a descriptor that no magic link led to (CVE-2024-21626).
 pub(super) fn directory(draft: &mut Draft<'_>, process: &Process, missing: Missing) {
     draft.about(format!("enter the working directory {}", process.cwd));
-    if process.cwd == "/" {
-        let path = draft.text("/");
-        return draft.b.call(Call::Chdir { path });
-    }
     let slot = match missing {
+        // Where entering the root has led.
+        Missing::Made if process.cwd == "/" => return,
+        Missing::Refused if process.cwd == "/" => {
+            let path = draft.text("/");
+            return draft.b.call(Call::Chdir { path });
+        }
         Missing::Made => draft.target(&normal(&process.cwd), Leaf::Directory),
         Missing::Refused => {
             let path = draft.text(&process.cwd);

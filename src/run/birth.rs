@@ -199,8 +199,7 @@ pub(super) fn prepare<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fa
 
 fn stage_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (Some(child), Some(lock)) = (&op.child, &op.lock) else { return Ok(()) };
-    let boot = op.record.owner.boot;
-    let init = Some(identity::identify(op.kernel, child.pid, boot)?);
+    let init = Some(identity::identify(op.kernel, child.pid, op.runtime.boot())?);
     let created = Record { init, stage: Stage::Created, ..op.record.clone() };
     op.home.stage(op.kernel, lock, &created)?;
     op.next = Some(created);

@@ -11,7 +11,7 @@ use crate::spec::{
     Hook, IdMap, Invalid, MountKind, NamespaceKind, Process, Reason, Seccomp, Sharing, Spec,
 };
 use crate::state::{CgroupDir, Manifest, Record};
-use crate::sys::{Act, CWD, Call, Errno, Kernel, Op, Syscalls, flags};
+use crate::sys::{Act, CWD, Call, Errno, Fd, Kernel, Op, Syscalls, flags};
 
 use super::error::{Doing, Error, Failure};
 use super::probe;
@@ -259,26 +259,53 @@ fn home<K: Kernel>(kernel: &K, rootfs: &str, process: &Process) -> Result<Option
     if process.env.iter().any(named) {
         return Ok(None);
     }
-    let what = || format!("open {rootfs}");
-    let path = K::name(rootfs).doing(what)?;
-    let read = || -> Result<Vec<u8>, Errno> {
-        let root = kernel.open(CWD, &path, flags::O_PATH | flags::O_DIRECTORY)?;
-        let file = kernel.give(Call::Openat2 {
-            dir: root.raw(),
-            path: c"etc/passwd",
-            flags: flags::O_RDONLY | flags::O_CLOEXEC | flags::O_NONBLOCK,
-            mode: 0,
-            resolve: flags::RESOLVE_IN_ROOT | flags::RESOLVE_NO_MAGICLINKS,
-        })?;
-        kernel.read_all(file.raw())
+    let path =
+        K::name(format!("{rootfs}/etc/passwd")).doing(|| format!("read {rootfs}/etc/passwd"))?;
+    let flags = flags::O_RDONLY | flags::O_CLOEXEC | flags::O_NONBLOCK;
+    // Where there is no link at all, none leads out of the root.
+    let (dir, mode, resolve) = (CWD, 0, flags::RESOLVE_NO_SYMLINKS);
+    let plain = kernel.give(Call::Openat2 { dir, path: &path, flags, mode, resolve });
+    let read = || -> Result<Option<String>, Errno> {
+        let file = match plain {
+            Err(Errno::ELOOP) => {
+                let path = K::name(rootfs)?;
+                let root = kernel.open(CWD, &path, flags::O_PATH | flags::O_DIRECTORY)?;
+                let (dir, path) = (root.raw(), c"etc/passwd");
+                let resolve = flags::RESOLVE_IN_ROOT | flags::RESOLVE_NO_MAGICLINKS;
+                kernel.give(Call::Openat2 { dir, path, flags, mode, resolve })?
+            }
+            plain => plain?,
+        };
+        home_in(kernel, &file, process.user.uid)
     };
     // A container without users has no homes either.
-    let text = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let uid = process.user.uid.to_string();
-    let found = text.lines().find_map(|line| {
-        let fields: Vec<_> = line.split(':').collect();
-        (fields.get(2) == Some(&uid.as_str())).then(|| fields.get(5).copied()).flatten()
-    });
-    Ok(Some(found.filter(|home| !home.is_empty()).unwrap_or("/").to_owned()))
+    let found = read().unwrap_or_default();
+    Ok(Some(found.filter(|home| !home.is_empty()).unwrap_or_else(|| "/".to_owned())))
+}
+
+/// Reads a `passwd` up to the line of a user; see passwd(5).
+fn home_in<K: Kernel>(kernel: &K, file: &Fd<'_, K>, uid: u32) -> Result<Option<String>, Errno> {
+    let uid = uid.to_string();
+    let home = |line: &str| {
+        let mut fields = line.split(':');
+        (fields.nth(2) == Some(&uid)).then(|| fields.nth(2).unwrap_or_default().to_owned())
+    };
+    let (mut text, mut block) = (Vec::new(), vec![0; 16 * 1024]);
+    loop {
+        let more = match kernel.read(file.raw(), &mut block) {
+            Err(Errno::EINTR) => continue,
+            more => more?,
+        };
+        text.extend_from_slice(more);
+        // The last line is whole only at the end.
+        let whole = if more.is_empty() {
+            text.len()
+        } else {
+            text.iter().rposition(|b| *b == b'\n').unwrap_or(0)
+        };
+        let found = String::from_utf8_lossy(&text[..whole]).lines().find_map(home);
+        if found.is_some() || more.is_empty() {
+            return Ok(found);
+        }
+    }
 }

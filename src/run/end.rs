@@ -148,5 +148,5 @@ pub(super) fn remove_cgroup<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
 /// Last of all: as long as anything is left, its name is left too.
 pub(super) fn remove_record<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let Some(lock) = &op.lock else { return Ok(()) };
-    op.home.remove(op.kernel, lock)
+    op.home.remove(op.kernel, lock, !op.record.manifest.ungated)
 }

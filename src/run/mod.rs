@@ -15,6 +15,7 @@
 //! | `observe` | the facts: what the kernel says now |
 //! | `streams` | standard streams for other users |
 //! | `store` | the record and its directory: what the disk says |
+//! | `sweep` | homes taken down, and their locks |
 //! | `identity` | processes that cannot be mistaken for others |
 //! | `probe` | the host, asked once |
 //! | `error` | what can go wrong |
@@ -46,6 +47,7 @@ mod request;
 mod runtime;
 mod store;
 mod streams;
+mod sweep;
 
 pub use error::{Error, Failure};
 #[cfg(feature = "cli")]

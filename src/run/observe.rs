@@ -20,7 +20,7 @@ pub(super) struct Seen<'k, K: Kernel> {
     pub(super) init: Option<Fd<'k, K>>,
 }
 
-/// Asks the kernel about the container of a record.
+/// Asks the kernel about the container of a record, whose lock the caller has or has not.
 ///
 /// # Errors
 ///
@@ -30,10 +30,11 @@ pub(super) fn observe<'k, K: Kernel>(
     home: &Home,
     record: &Record,
     boot: u64,
+    locked: bool,
 ) -> Result<Seen<'k, K>, Failure> {
     let owner = match record.stage {
-        Stage::Creating => owner(kernel, record, boot)?,
-        Stage::Checkpointed | Stage::Created | Stage::Deleting => Owner::Gone,
+        Stage::Creating if !locked && home.is_locked(kernel)? => Owner::Alive,
+        Stage::Creating | Stage::Checkpointed | Stage::Created | Stage::Deleting => Owner::Gone,
     };
     let found = identity::find(kernel, record.init, boot)?;
     let alive = found.liveness == Liveness::Alive;
@@ -51,13 +52,6 @@ pub(super) fn observe<'k, K: Kernel>(
     };
     let facts = Facts { owner, init: found.liveness, gate, cgroup, freezer };
     Ok(Seen { facts, init: found.pidfd })
-}
-
-fn owner<K: Kernel>(kernel: &K, record: &Record, boot: u64) -> Result<Owner, Failure> {
-    Ok(match identity::find(kernel, Some(record.owner), boot)?.liveness {
-        Liveness::Alive => Owner::Alive,
-        Liveness::Gone | Liveness::Never | Liveness::Stranger | Liveness::Zombie => Owner::Gone,
-    })
 }
 
 /// Whether somebody waits behind the gate.

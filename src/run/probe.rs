@@ -23,7 +23,9 @@ pub(super) fn host<K: Kernel>(kernel: &K) -> Result<Host, Failure> {
     };
     let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
     let user = uids.and_then(|line| line.split_ascii_whitespace().nth(1)?.parse().ok());
+    let nodes = status.lines().find_map(|line| line.strip_prefix("Mems_allowed_list:"));
     Ok(Host {
+        memory_nodes: nodes.unwrap_or_default().trim().to_owned(),
         kernel: (0, 0),
         bounding: hex("CapBnd:"),
         ignored_signals: hex("SigIgn:"),
@@ -168,16 +170,6 @@ fn rfc3339(seconds: u64, nanoseconds: u32) -> String {
     let year = year + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanoseconds:09}Z")
-}
-
-/// Returns the number of the calling process.
-///
-/// # Errors
-///
-/// None that the kernel's table knows.
-pub(super) fn own_pid<K: Kernel>(kernel: &K) -> Result<u32, Failure> {
-    let pid = kernel.call(Call::Getpid {}).doing(|| "ask for the own pid")?;
-    Ok(u32::try_from(pid).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! What an embedder calls: a runtime, and the containers in its state directory.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use crate::plan::{Host, Joined, Plan, Start};
 use crate::spec::{Process as ProcessSpec, Seccomp};
 use crate::state::{
-    CgroupDir, DELETE, Facts, Freezer, Gate, Liveness, NOTHING, ProcessId, Record, Refusal,
-    Request, STARTED, Status, Step, Why, decide, status,
+    CgroupDir, DELETE, Facts, Freezer, Gate, Liveness, NOTHING, Record, Refusal, Request, STARTED,
+    Status, Step, Why, decide, status,
 };
 use crate::sys::{Errno, Fd, Kernel};
 
@@ -17,7 +17,7 @@ use super::operation::{Child, Operation, Task};
 use super::process::{Exit, Process};
 use super::request::{Create, Exec};
 use super::store::{self, Home, Loaded};
-use super::{cgroup, identity, probe};
+use super::{cgroup, identity, probe, sweep};
 
 /// A container runtime over a kernel.
 ///
@@ -78,9 +78,9 @@ impl<K: Kernel> Runtime<K> {
         &self.root
     }
 
-    /// Returns who the caller is, as makers of containers are recorded.
-    fn own(&self) -> Result<ProcessId, Failure> {
-        identity::identify(&self.kernel, probe::own_pid(&self.kernel)?, self.boot)
+    /// Returns which boot this is.
+    pub(super) const fn boot(&self) -> u64 {
+        self.boot
     }
 
     /// Returns what was found out of the host, once.
@@ -105,7 +105,7 @@ impl<K: Kernel> Runtime<K> {
         if !store::valid(id) {
             return Err(Error::BadId(id.to_owned()));
         }
-        Ok(Container { runtime: self, id: id.to_owned(), init: None })
+        Ok(Container { runtime: self, id: id.to_owned(), init: None, made: Mutex::new(None) })
     }
 
     /// Creates a container: everything is there but its program, which waits for
@@ -139,7 +139,7 @@ impl<K: Kernel> Runtime<K> {
         let dirs = cgroup::dirs(self.host()?, &create.spec, id);
         let plan = compile::create(self, create, &dirs, start)?;
         let manifest = compile::manifest(self, id, create, &plan, dirs, start)?;
-        let record = Record::new(self.own()?, manifest);
+        let record = Record::new(manifest);
         let mut operation = Operation::new(self, home, record, Task::Create(create, &plan));
         match operation.drive(steps) {
             Err(Error::Failed(Failure { step: Some(Step::Manifest), errno, .. }))
@@ -160,6 +160,12 @@ impl<K: Kernel> Runtime<K> {
                 Some(Error::BadId(_) | Error::Invalid(_) | Error::Refused(_)) | None => None,
             };
             return Err(Failure { undo, ..failure }.into());
+        }
+        if start == Start::AtOnce
+            && let Some(home) = operation.lock.take()
+        {
+            sweep::unlock(&home)?;
+            container.made = Mutex::new(Some(Made { home, record: operation.record.clone() }));
         }
         container.init = operation.child.take().map(|child| Process {
             kernel: &self.kernel,
@@ -215,6 +221,16 @@ pub struct Container<'r, K: Kernel> {
     runtime: &'r Runtime<K>,
     id: String,
     init: Option<Process<'r, K>>,
+    made: Mutex<Option<Made<'r, K>>>,
+}
+
+/// A container that this very value has run: while its home is the same, its record can say
+/// nothing else that matters to its removal.
+#[derive(Debug)]
+struct Made<'r, K: Kernel> {
+    /// The open directory, not locked.
+    home: Fd<'r, K>,
+    record: Record,
 }
 
 /// A container as it was found: its record, and who its init is.
@@ -253,7 +269,7 @@ impl<'r, K: Kernel> Container<'r, K> {
     ///
     /// Fails where there is no such container, or the kernel will not say.
     pub fn state(&self) -> Result<State, Error> {
-        let held = self.held(Request::State)?;
+        let held = self.held(Request::State, false)?;
         decide(Some(&held.record), &held.facts, Request::State)?;
         let status = status(Some(&held.record), &held.facts);
         let manifest = held.record.manifest;
@@ -286,7 +302,7 @@ impl<'r, K: Kernel> Container<'r, K> {
     ///
     /// Fails where the container does not run.
     pub fn kill(&self, signal: u32) -> Result<(), Error> {
-        let held = self.held(Request::Kill)?;
+        let held = self.held(Request::Kill, false)?;
         let steps = decide(Some(&held.record), &held.facts, Request::Kill)?;
         self.operation(held, Task::Signal(signal)).drive(steps)
     }
@@ -316,7 +332,16 @@ impl<'r, K: Kernel> Container<'r, K> {
     ///
     /// Fails where it runs.
     pub fn delete(&self) -> Result<Vec<String>, Error> {
-        self.change(Request::Delete, Task::Plain)
+        let made = self.made.lock().map_or(None, |mut made| made.take());
+        let Some(Made { home, record }) = made else {
+            return self.change(Request::Delete, Task::Plain);
+        };
+        let kernel = self.runtime.kernel();
+        if !self.home().lock_again(kernel, &home)? {
+            return self.change(Request::Delete, Task::Plain);
+        }
+        let held = self.observed(record, true)?;
+        self.carry_out(held, Request::Delete, Task::Plain, Some(home))
     }
 
     /// Kills and removes a container, whatever it is doing; none of that name is success.
@@ -330,7 +355,7 @@ impl<'r, K: Kernel> Container<'r, K> {
             // Only a power cut leaves a home without a record, and nothing else of the container.
             Loaded::Damaged(_) => {
                 if let Some(lock) = home.lock(self.runtime.kernel())? {
-                    home.remove(self.runtime.kernel(), &lock)?;
+                    home.remove(self.runtime.kernel(), &lock, true)?;
                 }
                 return Ok(Vec::new());
             }
@@ -355,7 +380,7 @@ impl<'r, K: Kernel> Container<'r, K> {
     ///
     /// Fails where the container is stopped or frozen, or the program cannot be run.
     pub fn exec(&self, exec: &Exec) -> Result<Process<'r, K>, Error> {
-        let held = self.held(Request::Exec)?;
+        let held = self.held(Request::Exec, false)?;
         let steps = decide(Some(&held.record), &held.facts, Request::Exec)?;
         let joined = Joined { namespaces: Kept::of(&held.record)?.namespaces };
         let plan = compile::exec(self.runtime, exec, &joined, &held.record)?;
@@ -390,7 +415,7 @@ impl<'r, K: Kernel> Container<'r, K> {
     ///
     /// Fails where there is no such container.
     pub fn process(&self) -> Result<(Option<ProcessSpec>, Option<Seccomp>), Error> {
-        let held = self.held(Request::Exec)?;
+        let held = self.held(Request::Exec, false)?;
         let kept = Kept::of(&held.record)?;
         Ok((kept.process, kept.seccomp))
     }
@@ -401,7 +426,7 @@ impl<'r, K: Kernel> Container<'r, K> {
     ///
     /// Fails where there is no such container, or the kernel will not say.
     pub fn processes(&self) -> Result<Vec<u32>, Error> {
-        let held = self.held(Request::State)?;
+        let held = self.held(Request::State, false)?;
         match held.record.manifest.cgroups.first() {
             Some(dir) => Ok(cgroup::processes(self.runtime.kernel(), dir)?),
             None => Ok(held.init.and(held.record.init).map(|init| init.pid).into_iter().collect()),
@@ -422,8 +447,8 @@ impl<'r, K: Kernel> Container<'r, K> {
         Home::new(self.runtime.root(), &self.id)
     }
 
-    /// Reads the record and asks the kernel.
-    fn held(&self, request: Request) -> Result<Held<'r, K>, Error> {
+    /// Reads the record and asks the kernel; `locked` where this caller has the lock.
+    fn held(&self, request: Request, locked: bool) -> Result<Held<'r, K>, Error> {
         let (kernel, home) = (self.runtime.kernel(), self.home());
         match home.load(kernel)? {
             Loaded::Absent => Err(decide(None, &Facts::NONE, request).err().map_or_else(
@@ -433,17 +458,30 @@ impl<'r, K: Kernel> Container<'r, K> {
             Loaded::Damaged(what) | Loaded::Foreign(what) => {
                 Err(Failure::told(what, Errno::EPROTO).into())
             }
-            Loaded::Record(record) => {
-                let seen = observe(kernel, &home, &record, self.runtime.boot)?;
-                Ok(Held { record: *record, facts: seen.facts, init: seen.init })
-            }
+            Loaded::Record(record) => self.observed(*record, locked),
         }
+    }
+
+    fn observed(&self, record: Record, locked: bool) -> Result<Held<'r, K>, Error> {
+        let (kernel, boot) = (self.runtime.kernel(), self.runtime.boot);
+        let seen = observe(kernel, &self.home(), &record, boot, locked)?;
+        Ok(Held { record, facts: seen.facts, init: seen.init })
     }
 
     /// Carries a request out under the lock; returns what hooks had to complain of.
     fn change(&self, request: Request, task: Task<'r>) -> Result<Vec<String>, Error> {
         let lock = self.home().lock(self.runtime.kernel())?;
-        let held = self.held(request)?;
+        let held = self.held(request, lock.is_some())?;
+        self.carry_out(held, request, task, lock)
+    }
+
+    fn carry_out(
+        &self,
+        held: Held<'r, K>,
+        request: Request,
+        task: Task<'r>,
+        lock: Option<Fd<'r, K>>,
+    ) -> Result<Vec<String>, Error> {
         let steps = decide(Some(&held.record), &held.facts, request)?;
         let mut operation = self.operation(held, task);
         operation.lock = lock;

@@ -19,6 +19,7 @@ use crate::state::Record;
 use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
 
 use super::error::{Doing, Failure, regardless};
+use super::sweep::{clear_orphan, empty, empty_and_remove, flock, names, strip};
 
 /// The names of a container's files.
 #[derive(Clone, Debug)]
@@ -105,18 +106,45 @@ impl Home {
                 Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
                 Err(errno) => return Err(Failure::new(format!("open {}", show(&name)), errno)),
             };
-            flock(kernel, &dir, flags::LOCK_EX).doing(|| format!("lock {}", show(&name)))?;
-            let held = kernel.stat(dir.raw(), c"", flags::AT_EMPTY_PATH);
-            let held = held.doing(|| format!("look at {}", show(&name)))?;
-            match kernel.stat(CWD, &name, flags::AT_SYMLINK_NOFOLLOW) {
-                Ok(named) if (named.inode, named.device) == (held.inode, held.device) => {
-                    return Ok(Some(dir));
-                }
-                // Another container of that name has come meanwhile, or none.
-                Ok(_) => (),
-                Err(Errno::ENOENT) => return Ok(None),
-                Err(errno) => return Err(Failure::new(format!("look at {}", show(&name)), errno)),
+            if self.lock_again(kernel, &dir)? {
+                return Ok(Some(dir));
             }
+            // Another container of that name has come meanwhile, or none.
+        }
+    }
+
+    /// Locks a home that was kept open, and returns whether it is still that of this name.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel gives no lock.
+    pub(super) fn lock_again<K: Kernel>(
+        &self,
+        kernel: &K,
+        home: &Fd<'_, K>,
+    ) -> Result<bool, Failure> {
+        let name = self.name()?;
+        let what = || format!("lock {}", show(&name));
+        flock(kernel, home, flags::LOCK_EX).doing(what)?;
+        names(kernel, &name, home).doing(what)
+    }
+
+    /// Returns whether somebody is changing the container; whoever makes one is until it is made.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel will not say.
+    pub(super) fn is_locked<K: Kernel>(&self, kernel: &K) -> Result<bool, Failure> {
+        let name = self.name()?;
+        let what = || format!("ask who holds {}", show(&name));
+        let dir = match kernel.open(CWD, &name, flags::O_RDONLY | flags::O_DIRECTORY) {
+            Err(Errno::ENOENT) => return Ok(false),
+            dir => dir.doing(what)?,
+        };
+        match flock(kernel, &dir, flags::LOCK_SH | flags::LOCK_NB) {
+            Ok(()) => Ok(false),
+            Err(Errno::EAGAIN) => Ok(true),
+            Err(errno) => Err(Failure::new(what(), errno)),
         }
     }
 
@@ -279,16 +307,21 @@ impl Home {
         kernel.open(CWD, &path, flags::O_RDONLY | flags::O_NONBLOCK | flags::O_NOFOLLOW)
     }
 
-    /// Removes the home: it vanishes at once, then what was in it.
+    /// Removes the home: it vanishes at once, then what was in it, with a gate or without.
     ///
     /// # Errors
     ///
     /// Fails where it cannot be moved away; one that is gone already is success.
-    pub(super) fn remove<K: Kernel>(&self, kernel: &K, lock: &Fd<'_, K>) -> Result<(), Failure> {
+    pub(super) fn remove<K: Kernel>(
+        &self,
+        kernel: &K,
+        lock: &Fd<'_, K>,
+        gate: bool,
+    ) -> Result<(), Failure> {
         let (name, old) = (self.name()?, self.hidden("old")?);
         let what = || format!("remove {}", show(&name));
         match kernel.call(rename(&name, &old, flags::RENAME_NOREPLACE)) {
-            Ok(_) => return empty_and_remove(kernel, lock, &old).doing(what),
+            Ok(_) => return empty_and_remove(kernel, lock, &old, gate).doing(what),
             Err(Errno::ENOENT) => (),
             Err(Errno::EEXIST) => {
                 // What an earlier container of that name has left.
@@ -377,93 +410,6 @@ pub(super) fn make_parents<K: Kernel>(kernel: &K, path: &str) -> Result<(), Errn
         }
     }
     Ok(())
-}
-
-/// Removes a home that was being made, if its maker has died; returns whether the name is free.
-///
-/// The lock is held meanwhile, so that what is emptied is the orphan and no newer home; a newer
-/// one that is not locked yet may lose its name, and its maker makes another.
-fn clear_orphan<K: Kernel>(kernel: &K, path: &CString) -> Result<bool, Errno> {
-    let dir = match kernel.open(CWD, path, flags::O_RDONLY | flags::O_DIRECTORY) {
-        Ok(dir) => dir,
-        Err(Errno::ENOENT) => return Ok(true),
-        Err(errno) => return Err(errno),
-    };
-    match flock(kernel, &dir, flags::LOCK_EX | flags::LOCK_NB) {
-        Ok(()) => (),
-        Err(Errno::EAGAIN) => return Ok(false),
-        Err(errno) => return Err(errno),
-    }
-    // Its maker may have moved it in between the two calls: then it is a container's home.
-    if !names(kernel, path, &dir)? {
-        return Ok(true);
-    }
-    empty(kernel, &dir)?;
-    match kernel.unlink(CWD, path, flags::AT_REMOVEDIR) {
-        // Somebody else's newer home stands there by now.
-        Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY) => Ok(true),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Returns whether a path leads to an open directory.
-fn names<K: Kernel>(kernel: &K, path: &CString, dir: &Fd<'_, K>) -> Result<bool, Errno> {
-    let held = kernel.stat(dir.raw(), c"", flags::AT_EMPTY_PATH)?;
-    match kernel.stat(CWD, path, flags::AT_SYMLINK_NOFOLLOW) {
-        Ok(named) => Ok((named.inode, named.device) == (held.inode, held.device)),
-        Err(Errno::ENOENT) => Ok(false),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Removes what is in a home, then the home; what is gone already is success.
-fn strip<K: Kernel>(kernel: &K, path: &CString) -> Result<(), Errno> {
-    match kernel.open(CWD, path, flags::O_RDONLY | flags::O_DIRECTORY) {
-        Ok(dir) => empty_and_remove(kernel, &dir, path),
-        Err(Errno::ENOENT) => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
-fn empty_and_remove<K: Kernel>(kernel: &K, dir: &Fd<'_, K>, path: &CString) -> Result<(), Errno> {
-    for name in USUAL {
-        gone(kernel.unlink(dir.raw(), name, 0))?;
-    }
-    match kernel.unlink(CWD, path, flags::AT_REMOVEDIR) {
-        // A record that was being replaced.
-        Err(Errno::ENOTEMPTY) => {
-            gone(kernel.unlink(dir.raw(), c"record.new", 0))?;
-            gone(kernel.unlink(CWD, path, flags::AT_REMOVEDIR))
-        }
-        removed => gone(removed),
-    }
-}
-
-/// What is in every home; the record goes last.
-const USUAL: [&CStr; 2] = [c"gate", c"record.json"];
-
-fn empty<K: Kernel>(kernel: &K, dir: &Fd<'_, K>) -> Result<(), Errno> {
-    for name in USUAL.into_iter().chain([c"record.new"]) {
-        gone(kernel.unlink(dir.raw(), name, 0))?;
-    }
-    Ok(())
-}
-
-fn gone(answer: Result<(), Errno>) -> Result<(), Errno> {
-    match answer {
-        Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
-fn flock<K: Kernel>(kernel: &K, dir: &Fd<'_, K>, operation: u32) -> Result<(), Errno> {
-    loop {
-        match kernel.call(Call::Flock { fd: dir.raw(), operation }) {
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => (),
-            Err(errno) => return Err(errno),
-        }
-    }
 }
 
 fn write_record<K: Kernel>(

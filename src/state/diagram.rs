@@ -190,8 +190,7 @@ impl World {
         let facts = &mut self.facts;
         match step {
             Step::Manifest => {
-                let nobody = ProcessId { pid: 0, started: 0, boot: 0 };
-                self.record.get_or_insert_with(|| Record::new(nobody, Manifest::default()));
+                self.record.get_or_insert_with(|| Record::new(Manifest::default()));
                 facts.owner = Owner::Alive;
             }
             Step::Cgroup => facts.cgroup = facts.cgroup.max(Occupancy::Empty),
@@ -248,7 +247,7 @@ impl World {
         if let Some(record) = &mut self.record {
             record.stage = stage;
             if stage == Stage::Created {
-                record.init = Some(record.owner);
+                record.init = Some(ProcessId { pid: 1, started: 1, boot: 1 });
                 self.facts.init = if self.born { Liveness::Alive } else { Liveness::Gone };
             }
         }

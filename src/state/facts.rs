@@ -2,7 +2,7 @@
 //!
 //! | fact    | asked of                                | decides                       |
 //! |---------|-----------------------------------------|-------------------------------|
-//! | owner   | the owner's pidfd, start time and boot  | whether anybody still makes it |
+//! | owner   | the lock of the container's home        | whether anybody still makes it |
 //! | init    | the init's pidfd, start time and boot   | whether it is alive at all    |
 //! | gate    | the fifo in the container's directory   | created or running            |
 //! | cgroup  | the home cgroup                         | what a restore would find     |
@@ -14,7 +14,7 @@
 /// Everything that the kernel was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Facts {
-    /// Whether the maker lives.
+    /// Whether the maker is at work: it holds the lock as long.
     pub owner: Owner,
     /// Whether the first process lives.
     pub init: Liveness,

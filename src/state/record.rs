@@ -2,7 +2,6 @@
 //!
 //! ```text
 //!   Record ─┬─ stage      how far its maker, or its remover, had come
-//!           ├─ owner      who makes it; a dead owner finishes nothing
 //!           ├─ init       the first process, once there is one
 //!           └─ manifest   every residue, and all that a later command needs
 //! ```
@@ -30,8 +29,6 @@ pub struct Record {
     pub format: u32,
     /// How far the container has come.
     pub stage: Stage,
-    /// The process that makes the container.
-    pub owner: ProcessId,
     /// The container's first process, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<ProcessId>,
@@ -42,8 +39,8 @@ pub struct Record {
 impl Record {
     /// Begins a container: nothing of it exists but this.
     #[must_use]
-    pub const fn new(owner: ProcessId, manifest: Manifest) -> Self {
-        Self { format: FORMAT, stage: Stage::Creating, owner, init: None, manifest }
+    pub const fn new(manifest: Manifest) -> Self {
+        Self { format: FORMAT, stage: Stage::Creating, init: None, manifest }
     }
 }
 
@@ -51,7 +48,7 @@ impl Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stage {
-    /// Its owner is making it, or has died over it.
+    /// Its maker is making it, or has died over it.
     Creating,
     /// It was made; what has become of it since is the kernel's to say.
     Created,
@@ -128,18 +125,18 @@ mod tests {
 
     use super::*;
 
-    const OWNER: ProcessId = ProcessId { pid: 7, started: 11, boot: u64::MAX };
+    const INIT: ProcessId = ProcessId { pid: 7, started: 11, boot: u64::MAX };
 
     #[test]
     fn a_record_survives_the_disk() {
-        let mut record = Record::new(OWNER, Manifest { id: "a".to_string(), ..Default::default() });
+        let mut record = Record::new(Manifest { id: "a".to_string(), ..Default::default() });
         record
             .manifest
             .cgroups
             .push(CgroupDir { path: "/sys/fs/cgroup/a".to_string(), version: 2 });
         record.manifest.extra.insert("console".to_string(), "/run/a.sock".to_string());
         for stage in Stage::ALL {
-            for init in [None, Some(OWNER)] {
+            for init in [None, Some(INIT)] {
                 let record = Record { stage, init, ..record.clone() };
                 let json = serde_json::to_string(&record).unwrap();
                 assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
@@ -149,21 +146,21 @@ mod tests {
 
     #[test]
     fn a_record_of_another_version_loads() {
-        let json = r#"{"stage":"created","owner":{"pid":7,"started":11,"boot":18446744073709551615},
+        let json = r#"{"stage":"created","init":{"pid":7,"started":11,"boot":18446744073709551615},
             "manifest":{"id":"a","later":[1]},"later":{}}"#;
         let record: Record = serde_json::from_str(json).unwrap();
-        assert_eq!((record.format, record.init, record.owner), (0, None, OWNER));
+        assert_eq!((record.format, record.init), (0, Some(INIT)));
         assert_eq!(record.manifest, Manifest { id: "a".to_string(), ..Default::default() });
     }
 
     #[test]
     fn the_words_on_disk_are_these() {
-        let record = Record::new(OWNER, Manifest::default());
+        let record = Record { init: Some(INIT), ..Record::new(Manifest::default()) };
         assert_eq!(
             serde_json::to_string(&record).unwrap(),
             concat!(
                 r#"{"format":1,"stage":"creating","#,
-                r#""owner":{"pid":7,"started":11,"boot":18446744073709551615},"#,
+                r#""init":{"pid":7,"started":11,"boot":18446744073709551615},"#,
                 r#""manifest":{"id":"","bundle":"","rootfs":"","created":"","version":"","#,
                 r#""annotations":{},"cgroups":[],"ungated":false,"#,
                 r#""ownPidNamespace":false,"process":"","poststart":"","poststop":"","extra":{}}}"#,

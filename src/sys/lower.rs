@@ -42,6 +42,7 @@ pub mod number {
     pub const MUNMAP: usize = 11;
     pub const RT_SIGACTION: usize = 13;
     pub const RT_SIGPROCMASK: usize = 14;
+    pub const RT_SIGTIMEDWAIT: usize = 128;
     pub const IOCTL: usize = 16;
     pub const WRITEV: usize = 20;
     pub const GETPID: usize = 39;

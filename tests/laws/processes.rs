@@ -134,6 +134,19 @@ crate::laws! {
         }
     }
 
+    /// Those of its cpuset, whatever memory policy it has.
+    fn the_status_names_the_memory_nodes(ground) {
+        let text = ground.read("/proc/self/status").unwrap();
+        let nodes = text.lines().find_map(|line| line.strip_prefix("Mems_allowed_list:\t"));
+        let own = ground.read("/proc/self/cgroup").unwrap();
+        let place = own.lines().find_map(|line| line.split_once(":cpuset:")).map(|(_, at)| at);
+        let place = place.unwrap_or("/");
+        if let Ok(set) = ground.read(&format!("/sys/fs/cgroup/cpuset{place}/cpuset.mems")) {
+            assert_eq!(nodes, Some(set.trim_end()));
+        }
+        assert!(nodes.is_some_and(|nodes| !nodes.is_empty()));
+    }
+
     fn poll_waits_for_its_time_and_no_event(ground) {
         let born = ground.sleeper();
         let before = ground.kernel.clock(flags::CLOCK_MONOTONIC).unwrap();

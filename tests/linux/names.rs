@@ -19,6 +19,7 @@ numbers! {
     MUNMAP = SYS_munmap;
     RT_SIGACTION = SYS_rt_sigaction;
     RT_SIGPROCMASK = SYS_rt_sigprocmask;
+    RT_SIGTIMEDWAIT = SYS_rt_sigtimedwait;
     IOCTL = SYS_ioctl;
     WRITEV = SYS_writev;
     GETPID = SYS_getpid;

@@ -48,7 +48,7 @@ fn records() -> Vec<Option<Record>> {
     let mut records = vec![None];
     for stage in Stage::ALL {
         for init in [None, Some(process)] {
-            let record = Record::new(process, Manifest::default());
+            let record = Record::new(Manifest::default());
             records.push(Some(Record { stage, init, ..record }));
         }
     }

@@ -4,6 +4,9 @@ use super::procs::{Life, Role};
 use super::spaces::Kind;
 use super::{Pid, World};
 
+/// There is one memory node, and so every cpuset has it that has any.
+const MEMORY_NODES: &str = "0";
+
 impl World {
     /// Returns the name of a process's program.
     pub(super) fn comm(&self, task: Pid) -> String {
@@ -61,7 +64,8 @@ impl World {
              Groups:\t{groups}\nNSpid:\t{number}{inner}\nThreads:\t1\n\
              SigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{caught:016x}\n\
              CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\n\
-             CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\n",
+             CapAmb:\t{:016x}\nNoNewPrivs:\t{}\nSeccomp:\t{}\n\
+             Mems_allowed_list:\t{MEMORY_NODES}\n",
             self.comm(task),
             self.state(task),
             0,

@@ -22,16 +22,30 @@ pub fn window_size(terminal: BorrowedFd<'_>) -> Result<[u8; 8], Errno> {
     Ok(size)
 }
 
-/// Makes a write to a pipe without readers an error instead of a signal, as Rust's own start-up
-/// does for programs that it enters.
+/// Makes a write to a pipe without readers an error instead of a signal.
 ///
-/// For commands only: a library leaves the dispositions of its caller alone.
-pub fn ignore_broken_pipes() {
-    const SIGPIPE: usize = 13;
-    /// `struct sigaction` of the kernel: SIG_IGN, no flags, no restorer, no mask.
-    static IGNORE: [usize; 4] = [1, 0, 0, 0];
-    let action = (&raw const IGNORE).expose_provenance();
-    // SAFETY: the call reads one `struct sigaction`; no handler is installed.
-    let set = unsafe { door(number::RT_SIGACTION, [SIGPIPE, action, 0, 8, 0, 0]) };
-    debug_assert!(set.is_ok(), "SIGPIPE can be ignored");
+/// The signal is blocked, not ignored: what is blocked here is not blocked in a container, while
+/// ignoring it would be inherited and would have to be undone there.
+///
+/// For commands only: a library leaves the signals of its caller alone.
+pub fn block_broken_pipes() {
+    const SIG_BLOCK: usize = 0;
+    static SIGPIPE: u64 = 1 << 12;
+    let mask = (&raw const SIGPIPE).expose_provenance();
+    // SAFETY: the call reads one mask of eight bytes.
+    let set = unsafe { door(number::RT_SIGPROCMASK, [SIG_BLOCK, mask, 0, 8, 0, 0]) };
+    debug_assert!(set.is_ok(), "SIGPIPE can be blocked");
+}
+
+/// Waits for any signal, all of which the caller has blocked, and takes it.
+///
+/// # Errors
+///
+/// `EINTR` where a signal that was not blocked came.
+pub fn wait_signal() -> Result<u32, Errno> {
+    static ALL: u64 = u64::MAX;
+    let all = (&raw const ALL).expose_provenance();
+    // SAFETY: the call reads one mask of eight bytes; nothing else of it is asked for.
+    let signal = unsafe { door(number::RT_SIGTIMEDWAIT, [all, 0, 0, 8, 0, 0]) }?;
+    u32::try_from(signal).map_err(|_| Errno::EOVERFLOW)
 }

@@ -137,8 +137,8 @@ fn make_one<K: Kernel>(
     }
     if dir.version == 2 {
         enable(kernel, hierarchy.map_or("", |h| &h.mount), &dir.path)?;
-    } else if hierarchy.is_some_and(|h| h.controls("cpuset")) {
-        inherit_cpuset(kernel, hierarchy.map_or("", |h| &h.mount), &dir.path)?;
+    } else if let Some(hierarchy) = hierarchy.filter(|h| h.controls("cpuset")) {
+        inherit_cpuset(kernel, host, hierarchy, &dir.path)?;
     }
     limit(kernel, host, dir, &cgroup.resources)
 }
@@ -313,18 +313,19 @@ pub(super) struct Doors<'k, K: Kernel> {
 }
 
 impl<K: Kernel> Drop for Doors<'_, K> {
-    /// Closes all of them in one call where nobody else's descriptor is between.
+    /// Closes each run of numbers in one call: nobody else's descriptor is between.
     fn drop(&mut self) {
-        let numbers: Vec<_> =
-            self.tasks.iter().filter_map(|fd| u32::try_from(fd.raw()).ok()).collect();
-        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { return };
-        if !numbers.is_sorted_by(|a, b| a + 1 == *b) {
-            return;
-        }
-        let Some(kernel) = self.tasks.first().map(Fd::kernel) else { return };
-        let close = Call::CloseRange { first: *first, last: *last, flags: 0 };
-        if kernel.call(close).is_ok() {
-            self.tasks.drain(..).for_each(std::mem::forget);
+        let tasks = std::mem::take(&mut self.tasks);
+        let Some(kernel) = tasks.first().map(Fd::kernel) else { return };
+        let mut numbers: Vec<_> =
+            tasks.into_iter().map(|fd| fd.into_raw().cast_unsigned()).collect();
+        numbers.sort_unstable();
+        for run in numbers.chunk_by(|a, b| a + 1 == *b) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            let close = Call::CloseRange { first: *first, last: *last, flags: 0 };
+            if run.len() == 1 || kernel.call(close).is_err() {
+                run.iter().for_each(|fd| drop(Fd::new(fd.cast_signed(), kernel)));
+            }
         }
     }
 }
@@ -385,19 +386,30 @@ fn enable<K: Kernel>(kernel: &K, mount: &str, dir: &str) -> Result<(), Failure> 
 
 /// Gives a new cpuset the processors and memory of its parent: without them nobody can join
 /// (cpuset(7)).
-fn inherit_cpuset<K: Kernel>(kernel: &K, mount: &str, dir: &str) -> Result<(), Failure> {
+fn inherit_cpuset<K: Kernel>(
+    kernel: &K,
+    host: &Host,
+    hierarchy: &Hierarchy,
+    dir: &str,
+) -> Result<(), Failure> {
+    let mount = hierarchy.mount.trim_end_matches('/');
     let Some(rest) = dir.strip_prefix(mount) else { return Ok(()) };
+    let own = path(hierarchy, Some("."), "");
     let ends = rest.match_indices('/').map(|(at, _)| mount.len() + at).skip(1);
     for child in ends.chain([dir.len()]).filter_map(|end| dir.get(..end)) {
         let parent = child.rsplit_once('/').map_or(mount, |(parent, _)| parent);
         for file in ["cpuset.cpus", "cpuset.mems"] {
             let what = || format!("set {child}/{file}");
-            let own = K::name(format!("{child}/{file}")).doing(what)?;
-            if child != dir && !read_file(kernel, &own).doing(what)?.trim().is_empty() {
+            let set = K::name(format!("{child}/{file}")).doing(what)?;
+            if child != dir && !read_file(kernel, &set).doing(what)?.trim().is_empty() {
                 continue;
             }
-            let given = K::name(format!("{parent}/{file}")).doing(what)?;
-            let value = read_file(kernel, &given).doing(what)?;
+            let value = if parent == own && file == "cpuset.mems" && !host.memory_nodes.is_empty() {
+                host.memory_nodes.clone()
+            } else {
+                let given = K::name(format!("{parent}/{file}")).doing(what)?;
+                read_file(kernel, &given).doing(what)?
+            };
             write_file(kernel, &format!("{child}/{file}"), value.trim()).doing(what)?;
         }
     }
