@@ -3,7 +3,7 @@
 use super::args::{Flag, Order, Parsed, Takes};
 use super::problem::Problem;
 use super::session::Session;
-use super::{PROGRAM, create, exec, explain, features, help, kill, look, sandbox, spec};
+use super::{PROGRAM, create, exec, explain, features, help, kill, look, sandbox, spec, update};
 
 /// A command.
 pub(super) struct Command {
@@ -60,14 +60,13 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
     ("checkpoint", "write an image of a running container"),
     ("events", "show what a container uses"),
     ("restore", "bring a container back from its image"),
-    ("update", "change the limits of a container"),
 ];
 
 const fn switch(name: &'static str, short: &'static str, about: &'static str) -> Flag {
     Flag { name, short, takes: Takes::Switch, about }
 }
 
-const fn value(name: &'static str, short: &'static str, about: &'static str) -> Flag {
+pub(super) const fn value(name: &'static str, short: &'static str, about: &'static str) -> Flag {
     Flag { name, short, takes: Takes::Value, about }
 }
 
@@ -290,5 +289,16 @@ pub(super) const COMMANDS: &[Command] = &[
         order: Order::Anywhere,
         arity: Arity::Exactly(1),
         run: look::state,
+    },
+    Command {
+        name: "update",
+        about: "change what a container may use",
+        usage: "<container-id>",
+        text: "   What is not spoken of stays as it is. The file is JSON like linux.resources of\n   \
+               config.json; devices in it are passed over.",
+        flags: update::FLAGS,
+        order: Order::Anywhere,
+        arity: Arity::Exactly(1),
+        run: update::update,
     },
 ];

@@ -9,7 +9,7 @@
 //! | `bundle` | from a bundle and flags to a request: streams, terminal, descriptors |
 //! | `files` | pid files, sockets, descriptors of the caller's |
 //! | `filters` | system call filters, compiled once and kept |
-//! | `create`, `exec`, `kill` | commands that change a container |
+//! | `create`, `exec`, `kill`, `update` | commands that change a container |
 //! | `foreground`, `terminal` | waiting for a process: signals, raw mode, relayed bytes |
 //! | `look` | commands that only look: `state`, `list`, `ps` |
 //! | `spec`, `features` | commands without a container |
@@ -45,6 +45,7 @@ mod sandbox;
 mod session;
 mod spec;
 mod terminal;
+mod update;
 
 use std::env;
 

@@ -9,6 +9,7 @@
 //! | `birth` | the steps of create: spawn, id maps, hand-shake, commit, release |
 //! | `gate` | the steps of start |
 //! | `join` | the step of exec |
+//! | `update` | the step of update |
 //! | `end` | the steps of delete, which are create's undone |
 //! | `hooks` | programs of others, run on the way |
 //! | `cgroup` | the container's cgroups |
@@ -46,6 +47,7 @@ mod request;
 mod runtime;
 mod store;
 mod streams;
+mod update;
 
 pub use error::{Error, Failure};
 #[cfg(feature = "cli")]

@@ -214,7 +214,7 @@ const fn exists() -> Refusal {
 /// matter.
 #[derive(Debug)]
 pub struct Container<'r, K: Kernel> {
-    runtime: &'r Runtime<K>,
+    pub(super) runtime: &'r Runtime<K>,
     id: String,
     init: Option<Process<'r, K>>,
 }
@@ -443,7 +443,7 @@ impl<'r, K: Kernel> Container<'r, K> {
     }
 
     /// Carries a request out under the lock; returns what hooks had to complain of.
-    fn change(&self, request: Request, task: Task<'r>) -> Result<Vec<String>, Error> {
+    pub(super) fn change(&self, request: Request, task: Task<'_>) -> Result<Vec<String>, Error> {
         let lock = self.home().lock(self.runtime.kernel())?;
         let held = self.held(request)?;
         let steps = decide(Some(&held.record), &held.facts, request)?;

@@ -23,7 +23,7 @@ fn the_help_lists_every_command() {
 #[test]
 fn every_command_explains_itself() {
     let names = "create delete exec explain features kill list pause ps resume run sandbox spec \
-                 start state";
+                 start state update";
     let all: Vec<_> = names.split(' ').map(|name| said(&format!("{name} --help"))).collect();
     insta::assert_snapshot!(all.join("\n"));
     assert_eq!(said("help create"), said("create -h"));
@@ -35,11 +35,6 @@ fn what_is_not_there_yet_says_so() {
     1
     ---
     checkpoint is not supported yet
-    ");
-    insta::assert_snapshot!(said("update --resources - x"), @"
-    1
-    ---
-    update is not supported yet
     ");
     insta::assert_snapshot!(said("events --help"), @"
     0
@@ -100,7 +95,9 @@ fn the_version_is_what_dockerd_and_podman_read() {
 
 #[test]
 fn a_container_that_is_not_there_is_an_error_to_everything_but_force() {
-    for line in ["state x", "start x", "kill x", "kill -a x 9", "delete x", "ps x", "pause x"] {
+    for line in
+        ["state x", "start x", "kill x", "kill -a x 9", "delete x", "ps x", "pause x", "update x"]
+    {
         assert_eq!(said(line), "1\n---\ncontainer does not exist\n", "{line}");
     }
     assert_eq!(said("exec x ls"), "255\n---\nexec failed: container does not exist\n");

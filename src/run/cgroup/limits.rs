@@ -70,7 +70,7 @@ fn legacy(resources: &Resources) -> Vec<Setting> {
     all.add("cpu", "cpu.idle", cpu.idle.map(u8::from));
     all.add("cpuset", "cpuset.cpus", cpu.cpus.as_ref());
     all.add("cpuset", "cpuset.mems", cpu.mems.as_ref());
-    all.add("pids", "pids.max", resources.pids.map(max));
+    all.add("pids", "pids.max", resources.pids.map(tasks));
     all.0
 }
 
@@ -87,16 +87,20 @@ fn unified(resources: &Resources) -> Vec<Setting> {
         all.add("memory", "memory.swap.max", swap);
     }
     all.add("memory", "memory.low", memory.reservation.map(max));
-    all.add("cpu", "cpu.idle", cpu.idle.map(u8::from));
+    // An idle cgroup has no weight to be changed (sched_group_set_shares of the kernel).
     all.add("cpu", "cpu.weight", cpu.shares.filter(|shares| *shares != 0).map(weight));
-    if cpu.quota.is_some() || cpu.period.is_some() {
-        let quota = cpu.quota.map_or_else(|| "max".to_owned(), max);
-        all.add("cpu", "cpu.max", Some(format!("{quota} {}", cpu.period.unwrap_or(100_000))));
-    }
+    all.add("cpu", "cpu.idle", cpu.idle.map(u8::from));
+    let quota = match (cpu.quota, cpu.period) {
+        (quota, Some(period)) => Some(format!("{} {period}", max(quota.unwrap_or(Limit::Max)))),
+        // The period stays what it is.
+        (Some(quota), None) => Some(max(quota)),
+        (None, None) => None,
+    };
+    all.add("cpu", "cpu.max", quota);
     all.add("cpu", "cpu.max.burst", cpu.burst);
     all.add("cpuset", "cpuset.cpus", cpu.cpus.as_ref());
     all.add("cpuset", "cpuset.mems", cpu.mems.as_ref());
-    all.add("pids", "pids.max", resources.pids.map(max));
+    all.add("pids", "pids.max", resources.pids.map(tasks));
     for (file, value) in &resources.unified {
         all.0.push(Setting {
             controller: "unified",
@@ -106,6 +110,14 @@ fn unified(resources: &Resources) -> Vec<Setting> {
         });
     }
     all.0
+}
+
+/// The first task is there in any case, and is not born where none may be.
+fn tasks(limit: Limit) -> String {
+    match limit {
+        Limit::Max => max(limit),
+        Limit::Value(most) => most.max(1).to_string(),
+    }
 }
 
 fn max(limit: Limit) -> String {
@@ -173,6 +185,15 @@ mod tests {
         let resources = Resources { cpu, ..Resources::default() };
         let files: Vec<_> = settings(&resources, 1).into_iter().map(|s| s.file).collect();
         assert_eq!(files, ["cpu.cfs_period_us", "cpu.cfs_quota_us"]);
+    }
+
+    #[test]
+    fn a_quota_of_v2_keeps_its_period_and_no_task_more_is_one() {
+        let cpu = Cpu { quota: Some(Limit::Value(5000)), ..Cpu::default() };
+        let pids = Some(Limit::Value(0));
+        let resources = Resources { cpu, pids, ..Resources::default() };
+        let values: Vec<_> = settings(&resources, 2).into_iter().map(|s| s.value).collect();
+        assert_eq!(values, ["5000", "1"]);
     }
 
     #[test]

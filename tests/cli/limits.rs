@@ -1,0 +1,97 @@
+//! What a container may use, and how that is changed.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::Cli;
+use super::common::cgroups_named;
+
+/// What a file of the container's cgroup says, by its names in v1 and v2.
+fn says(id: &str, v1: &str, v2: &str) -> String {
+    let dirs = cgroups_named(id);
+    let texts = dirs.iter().flat_map(|dir| [v1, v2].map(|file| format!("{dir}/{file}")));
+    let text = texts.filter_map(|path| fs::read_to_string(path).ok()).next();
+    text.unwrap_or_else(|| panic!("no {v1} or {v2} in {dirs:?}")).trim_end().to_owned()
+}
+
+#[test]
+fn limits_are_changed_by_flags() {
+    let cli = Cli::new("exec sleep 100");
+    cli.done("run -d cli-flags");
+    let memory = || says("cli-flags", "memory.limit_in_bytes", "memory.max");
+    cli.done("update --memory 64m --memory-swap 64m cli-flags");
+    assert_eq!(memory(), "67108864");
+    cli.done("update --memory 256MiB --memory-swap=-1 cli-flags");
+    assert_eq!(memory(), "268435456");
+    cli.done("update --memory 96m --memory-swap 128m cli-flags");
+    assert_eq!(memory(), "100663296");
+    cli.done("update cli-flags --pids-limit 17 --cpu-quota 20000 --cpu-period 50000");
+    assert_eq!(says("cli-flags", "pids.max", "pids.max"), "17");
+    let quota = says("cli-flags", "cpu.cfs_quota_us", "cpu.max");
+    assert!(["20000", "20000 50000"].contains(&quota.as_str()), "{quota}");
+    cli.done("update --pids-limit -1 --cpu-quota -1 --cpu-share 512 --cpuset-cpus 0 cli-flags");
+    assert_eq!(says("cli-flags", "pids.max", "pids.max"), "max");
+    assert_eq!(says("cli-flags", "cpuset.cpus", "cpuset.cpus"), "0");
+    let weight = says("cli-flags", "cpu.shares", "cpu.weight");
+    assert!(["512", "59"].contains(&weight.as_str()), "{weight}");
+    cli.done("update --cpu-idle 1 cli-flags");
+    assert_eq!(says("cli-flags", "cpu.idle", "cpu.idle"), "1");
+    cli.done("update --cpu-idle 0 --cpu-share 1024 cli-flags");
+    assert_eq!(says("cli-flags", "cpu.idle", "cpu.idle"), "0");
+}
+
+#[test]
+fn limits_are_changed_by_what_docker_and_podman_write() {
+    let cli = Cli::new("exec sleep 100");
+    cli.done("run -d cli-json");
+    // As docker 20.10 writes it, zeros and all.
+    let docker = json!({
+        "memory": { "limit": 67_108_864, "reservation": 0, "swap": 67_108_864, "kernel": 0 },
+        "cpu": { "shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0" },
+        "pids": { "limit": 77 },
+        "blockIO": { "weight": 0 },
+    });
+    cli.write("docker.json", &docker.to_string());
+    let mut command = cli.command("update --resources - cli-json");
+    command.stdin(fs::File::open(cli.path("docker.json")).unwrap());
+    let said = cli.finish(&mut command);
+    assert_eq!((said.status, &*said.err), (0, ""));
+    assert_eq!(says("cli-json", "pids.max", "pids.max"), "77");
+    cli.write("podman.json", r#"{"pids":{"limit":78},"devices":[{"allow":false,"access":"rwm"}]}"#);
+    cli.done("update --resources=podman.json cli-json");
+    assert_eq!(says("cli-json", "pids.max", "pids.max"), "78");
+    assert_eq!(says("cli-json", "memory.limit_in_bytes", "memory.max"), "67108864");
+}
+
+#[test]
+fn limits_that_are_refused_are_named() {
+    let cli = Cli::new("exec sleep 100");
+    cli.done("run -d cli-named");
+    cli.write("bad.json", r#"{"memory": {"limit": "much"}}"#);
+    for (line, expected) in [
+        ("--memory much", "invalid value for memory: \"much\""),
+        ("--cpu-idle 2", "invalid value for cpu-idle: \"2\""),
+        ("--pids-limit x", "invalid value for pids-limit: \"x\""),
+        ("--l3-cache-schema L3:0=f", "--l3-cache-schema is not supported"),
+        ("--resources - --memory 1g", "--resources and --memory exclude each other"),
+        ("--resources nosuch", "open nosuch: no such file or directory"),
+        (
+            "--resources bad.json",
+            "bad.json: /memory/limit: not an integer from -1 to 9223372036854775807",
+        ),
+        (
+            "--memory 64m --memory-swap 32m",
+            "/linux/resources/memory/swap: less than the limit of memory alone",
+        ),
+    ] {
+        let said = cli.say(&format!("update {line} cli-named"));
+        assert_eq!((said.status, said.err), (1, format!("{expected}\n")), "{line}");
+    }
+    let said = cli.say("update --cpu-quota 1 cli-named");
+    assert!(said.err.starts_with("write \"1\" to /sys/fs/cgroup/"), "{}", said.err);
+    assert!(said.err.ends_with("cfs_quota_us: invalid argument\n"), "{}", said.err);
+    cli.done("kill cli-named 9");
+    cli.await_end("cli-named");
+    assert_eq!(cli.say("update --memory 1g cli-named").err, "container not running\n");
+}
