@@ -123,12 +123,10 @@ fn find(name: &str) -> Result<&'static Command, Problem> {
     found.ok_or_else(|| Problem::new(format!("No help topic for '{name}'")))
 }
 
-/// Refuses a command of runc's that there is not yet.
-///
-/// Podman asks `checkpoint --help` whether there are checkpoints, by its exit status.
+/// Refuses a command of runc's that there is not yet; its help is there, and says so.
 fn unsupported(name: &str, args: &[String]) -> Result<u8, Problem> {
     let help = args.iter().any(|arg| matches!(arg.as_str(), "--help" | "-h" | "-help"));
-    if help && name != "checkpoint" {
+    if help {
         return help::topic(Some(name));
     }
     Err(Problem::new(format!("{name} is not supported yet")))

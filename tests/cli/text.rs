@@ -32,6 +32,15 @@ fn every_command_explains_itself() {
 #[test]
 fn what_is_not_there_yet_says_so() {
     insta::assert_snapshot!(said("checkpoint --help"), @"
+    0
+    NAME:
+       cofferdam checkpoint - write an image of a running container
+
+    DESCRIPTION:
+       Not supported yet.
+    ---
+    ");
+    insta::assert_snapshot!(said("checkpoint --image-path d --work-path d x"), @"
     1
     ---
     checkpoint is not supported yet
