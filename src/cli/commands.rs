@@ -294,8 +294,8 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "update",
         about: "change what a container may use",
         usage: "<container-id>",
-        text: "   What is not spoken of stays as it is. The file is JSON like linux.resources of\n   \
-               config.json; devices in it are passed over.",
+        text: "   What is not spoken of stays as it is. The file is JSON like linux.resources;\n   \
+               devices in it are passed over.",
         flags: update::FLAGS,
         order: Order::Anywhere,
         arity: Arity::Exactly(1),

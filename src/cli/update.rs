@@ -13,6 +13,7 @@ use super::session::{Session, container};
 /// The flags, which are runc's.
 pub(super) const FLAGS: &[Flag] = &[
     value("resources", "r", "a file with all that is to change, instead of other flags; -: stdin"),
+    value("blkio-weight", "", "weight against others at block devices, from 10 to 1000"),
     value("cpu-period", "", "the period of the quota, in microseconds"),
     value("cpu-quota", "", "time in each period, in microseconds; -1: no limit"),
     value("cpu-burst", "", "time that may be saved up, in microseconds"),
@@ -101,6 +102,11 @@ fn flagged(session: &Session<'_>, parsed: &Parsed) -> Result<Resources, Problem>
     memory.limit = amount(parsed, "memory", bytes)?;
     memory.reservation = amount(parsed, "memory-reservation", bytes)?;
     memory.swap = amount(parsed, "memory-swap", bytes)?;
+    resources.block_io.weight = match number(parsed, "blkio-weight")? {
+        None | Some(0) => None,
+        Some(weight @ 10..=1000) => u16::try_from(weight).ok(),
+        Some(_) => return Err(wrong(parsed, "blkio-weight")),
+    };
     resources.pids = match number(parsed, "pids-limit") {
         Ok(most) => most.map(Limit::Value),
         Err(_) => amount(parsed, "pids-limit", whole)?,

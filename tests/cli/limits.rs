@@ -65,6 +65,31 @@ fn limits_are_changed_by_what_docker_and_podman_write() {
 }
 
 #[test]
+fn block_devices_are_limited() {
+    let disk = fs::read_dir("/sys/block").unwrap().next().expect("a block device").unwrap();
+    let number = fs::read_to_string(disk.path().join("dev")).unwrap().trim().to_owned();
+    let (major, minor) = number.split_once(':').unwrap();
+    let [major, minor]: [u32; 2] = [major, minor].map(|number| number.parse().unwrap());
+    let throttle = |rate| json!([{ "major": major, "minor": minor, "rate": rate }]);
+    let cli = Cli::edited("exec sleep 100", |config| {
+        config["process"]["apparmorProfile"] = json!("unconfined");
+        config["linux"]["resources"]["blockIO"] =
+            json!({ "weight": 300, "throttleReadBpsDevice": throttle(1 << 20) });
+    });
+    cli.done("run -d cli-block");
+    let throttles = || says("cli-block", "blkio.throttle.read_bps_device", "io.max");
+    let weight = || says("cli-block", "blkio.bfq.weight", "io.bfq.weight");
+    assert!(weight().ends_with("300"), "{}", weight());
+    assert!(throttles().starts_with(&number) && throttles().contains("1048576"), "{}", throttles());
+    cli.done("update --blkio-weight 500 cli-block");
+    assert!(weight().ends_with("500"), "{}", weight());
+    let free = json!({ "blockIO": { "throttleReadBpsDevice": throttle(0) } });
+    cli.write("free.json", &free.to_string());
+    cli.done("update -r free.json cli-block");
+    assert_eq!(throttles(), "");
+}
+
+#[test]
 fn limits_that_are_refused_are_named() {
     let cli = Cli::new("exec sleep 100");
     cli.done("run -d cli-named");
@@ -72,6 +97,7 @@ fn limits_that_are_refused_are_named() {
     for (line, expected) in [
         ("--memory much", "invalid value for memory: \"much\""),
         ("--cpu-idle 2", "invalid value for cpu-idle: \"2\""),
+        ("--blkio-weight 9", "invalid value for blkio-weight: \"9\""),
         ("--pids-limit x", "invalid value for pids-limit: \"x\""),
         ("--l3-cache-schema L3:0=f", "--l3-cache-schema is not supported"),
         ("--resources - --memory 1g", "--resources and --memory exclude each other"),

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 
 use cofferdam::backend::fake::{Profile, World};
 use cofferdam::backend::linux::Linux;
-use cofferdam::spec::{Cpu, Limit, Memory, Resources, Spec};
+use cofferdam::spec::{BlockIo, Cpu, Limit, Memory, Resources, Spec};
 use cofferdam::sys::{CWD, Kernel, Syscalls};
 use cofferdam::{Create, Error, Exec, Exit, Runtime};
 
@@ -163,6 +163,45 @@ fn limits_of_a_running_container_change_both_ways_on_either_version() {
         }
         container.force_delete().unwrap();
     }
+}
+
+#[test]
+fn weights_and_huge_pages_are_limited_where_there_are_files_for_it() {
+    let resources = Resources {
+        block_io: BlockIo { weight: Some(500), ..BlockIo::default() },
+        hugepages: [("2MB".to_owned(), 0)].into(),
+        ..Resources::default()
+    };
+    let mut create = sleeper("/bundle", "/bundle/rootfs");
+    create.spec.cgroup.resources = resources.clone();
+    let bfq = ["io.bfq.weight", "hugetlb.2MB.max"];
+    let plain = ["io.weight", "hugetlb.2MB.max"];
+    for (missing, files, expected) in [("", bfq, ["500", "0"]), (bfq[0], plain, ["4950", "0"])] {
+        let missing_files = [missing].into();
+        let world = RefCell::new(world(Profile { missing_files, ..Profile::default() }));
+        let pid = world.borrow_mut().client();
+        let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
+        let container = runtime.create("limits", &create).unwrap();
+        let dir = container.state().unwrap().cgroups.remove(0).path;
+        let says = files.map(|file| {
+            let path = std::ffi::CString::new(format!("{dir}/{file}")).unwrap();
+            let file = runtime.kernel().open(CWD, &path, 0).unwrap();
+            String::from_utf8(runtime.kernel().read_all(file.raw()).unwrap()).unwrap()
+        });
+        assert_eq!(says.each_ref().map(|text| text.trim_end()), expected);
+        container.force_delete().unwrap();
+    }
+    // Without a hierarchy for them, they cannot be had: at the start or later.
+    let world = RefCell::new(world(Profile::v1()));
+    let pid = world.borrow_mut().client();
+    let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
+    let told =
+        "set blkio.bfq.weight: the container has no cgroup of blkio: operation not supported";
+    assert_eq!(runtime.create("limits", &create).map(drop).unwrap_err().to_string(), told);
+    let plain = sleeper("/bundle", "/bundle/rootfs");
+    let container = runtime.create("limits", &plain).unwrap();
+    assert_eq!(container.update(&resources).unwrap_err().to_string(), told);
+    container.force_delete().unwrap();
 }
 
 #[test]

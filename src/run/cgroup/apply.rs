@@ -7,13 +7,13 @@
 //! **Invariant:** an update leaves devices alone: others may have allowed some meanwhile.
 
 use crate::plan::{Host, Version};
-use crate::spec::{Invalid, Limit, Memory, Reason, Resources};
+use crate::spec::{DeviceWeight, Invalid, Limit, Memory, Reason, Resources};
 use crate::state::CgroupDir;
 use crate::sys::{CWD, Call, Errno, Kernel, Syscalls, flags};
 
 use super::super::error::{Doing, Failure};
 use super::super::identity::read_file;
-use super::limits::{Setting, settings};
+use super::limits::{Missing, Setting, settings};
 use super::{bpf, devices, hierarchy, write_file};
 
 /// Refuses limits that no cgroup of this host could have.
@@ -29,6 +29,11 @@ pub(crate) fn check(host: &Host, resources: &Resources) -> Result<(), Invalid> {
     let split = host.hierarchies.iter().any(|hierarchy| hierarchy.version == Version::V1);
     if split && !resources.unified.is_empty() {
         return wrong("unified", "needs cgroup v2");
+    }
+    let leaf = |device: &DeviceWeight| device.leaf_weight.is_some();
+    let block = &resources.block_io;
+    if !split && (block.leaf_weight.is_some() || block.devices.iter().any(leaf)) {
+        return wrong("blockIO", "cgroup v2 has no leaf weights");
     }
     match (resources.memory.limit, resources.memory.swap) {
         (Some(Limit::Value(limit)), Some(Limit::Value(swap))) if swap < limit => {
@@ -52,8 +57,10 @@ pub(super) fn check_held(
         // Whether v2 has a controller is seen by its files.
         return Ok(());
     }
-    let held = |setting: &Setting| dirs.iter().any(|dir| controls(host, dir, setting));
-    match settings(resources, 1).into_iter().find(|setting| !held(setting)) {
+    let lacked = |setting: &Setting| {
+        setting.missing != Missing::Skip && !dirs.iter().any(|dir| controls(host, dir, setting))
+    };
+    match settings(resources, 1).into_iter().find(lacked) {
         Some(Setting { controller, file, .. }) => {
             let what = format!("set {file}: the container has no cgroup of {controller}");
             Err(Failure::new(what, Errno::EOPNOTSUPP))
@@ -185,10 +192,17 @@ fn write<K: Kernel>(
 
 fn write_setting<K: Kernel>(kernel: &K, dir: &str, setting: &Setting) -> Result<(), Failure> {
     let path = format!("{dir}/{}", setting.file);
+    let what = || format!("write {:?} to {path}", setting.value);
     match write_file(kernel, &path, &setting.value) {
-        // A kernel without the file has no such limit to exceed.
-        Err(Errno::ENOENT) if setting.optional => Ok(()),
-        answer => answer.doing(|| format!("write {:?} to {path}", setting.value)),
+        Err(Errno::ENOENT) => match &setting.missing {
+            Missing::Fail => Err(Errno::ENOENT).doing(what),
+            Missing::Instead(file, value) => {
+                let path = format!("{dir}/{file}");
+                write_file(kernel, &path, value).doing(|| format!("write {value:?} to {path}"))
+            }
+            Missing::Skip => Ok(()),
+        },
+        answer => answer.doing(what),
     }
 }
 
