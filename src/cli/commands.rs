@@ -51,7 +51,7 @@ impl Arity {
             return Ok(());
         }
         let message = format!("{PROGRAM}: {:?} requires {requires}", command.name);
-        Err(Problem::new(message).with_usage(help::command(command)))
+        Err(Problem::new(message).with_usage("Incorrect Usage.", &help::command(command)))
     }
 }
 

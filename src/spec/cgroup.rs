@@ -13,6 +13,9 @@ pub struct Cgroup {
     pub path: Option<String>,
     /// What it may use.
     pub resources: Resources,
+    /// Whether there is none: the container stays in its maker's, without limits, and cannot be
+    /// paused.
+    pub disabled: bool,
 }
 
 /// What a cgroup may use.

@@ -90,6 +90,39 @@ fn block_devices_are_limited() {
 }
 
 #[test]
+fn a_container_may_do_without_cgroups() {
+    let cli = Cli::edited("cat /proc/self/cgroup; exec sleep 100", |config| {
+        config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "cgroup");
+    });
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    cli.done("--cgroup-manager disabled create cli-none");
+    assert_eq!(cgroups_named("cli-none"), [""; 0]);
+    let pid = cli.state("cli-none")["pid"].to_string();
+    assert_eq!(fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap(), own);
+    cli.done("start cli-none");
+    assert_eq!(cli.done("ps -f json cli-none"), format!("[{pid}]\n"));
+    let told = "bring the container's freezer to Frozen: operation not supported\n";
+    assert!(cli.say("pause cli-none").err.starts_with(told.trim_end()));
+    let said = cli.say("update --pids-limit 5 cli-none");
+    let told = "set pids.max: the container has no cgroup of pids: operation not supported\n";
+    assert_eq!((said.status, &*said.err), (1, told));
+    cli.done("kill cli-none 9");
+    cli.await_end("cli-none");
+    cli.done("delete cli-none");
+    let mut config: serde_json::Value = serde_json::from_str(&cli.read("config.json")).unwrap();
+    config["linux"]["resources"]["pids"] = json!({ "limit": 5 });
+    cli.write("config.json", &config.to_string());
+    let said = cli.say("--cgroup-manager disabled run cli-none");
+    assert_eq!(said.err, format!("cofferdam run failed: {told}"));
+    config["linux"]["cgroupsPath"] = json!("/somewhere");
+    cli.write("config.json", &config.to_string());
+    let said = cli.say("--cgroup-manager disabled run cli-none");
+    let told = "--cgroup-manager disabled rules out the cgroup /somewhere of config.json\n";
+    assert_eq!(said.err, format!("cofferdam run failed: {told}"));
+    assert_eq!(cli.done("list -q"), "");
+}
+
+#[test]
 fn limits_that_are_refused_are_named() {
     let cli = Cli::new("exec sleep 100");
     cli.done("run -d cli-named");

@@ -32,6 +32,9 @@ pub(super) use members::{kill_all, processes, wait_empty};
 /// Returns the directories that a container of that name has on this host, home first.
 pub(super) fn dirs(host: &Host, spec: &Spec, id: &str) -> Vec<CgroupDir> {
     let cgroup = &spec.cgroup;
+    if cgroup.disabled {
+        return Vec::new();
+    }
     let unified_only = host.hierarchies.iter().all(|h| h.version == Version::V2);
     // A cpuset constrains only when it is asked to, and costs more than the others to make; but a
     // container that sees its cgroups has one, since it must not see anybody else's.
