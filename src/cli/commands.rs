@@ -41,9 +41,7 @@ impl Arity {
     pub(super) fn check(self, command: &Command, count: usize) -> Result<(), Problem> {
         let (fits, requires) = match self {
             Self::AtLeast(n) => (n <= count, format!("a minimum of {n} argument(s)")),
-            Self::Between(least, most) if count < least => {
-                (false, format!("between {least} and {most} arguments"))
-            }
+            Self::Between(n, _) if count < n => (false, format!("a minimum of {n} argument(s)")),
             Self::Between(_, n) => (count <= n, format!("a maximum of {n} argument(s)")),
             Self::Exactly(n) => (count == n, format!("exactly {n} argument(s)")),
         };
@@ -79,7 +77,7 @@ pub(super) const GLOBAL: &[Flag] = &[
     value("criu", "", ""),
     switch("systemd-cgroup", "", "have systemd make cgroups (not supported yet)"),
     value("rootless", "", "tolerate that cgroups are denied: 'true', 'false' or 'auto' (default)"),
-    value("cgroup-manager", "", "who makes cgroups: 'cgroupfs' (default)"),
+    value("cgroup-manager", "", "who makes cgroups: 'cgroupfs' (default) or 'disabled': nobody"),
     switch("version", "v", "print the version"),
 ];
 

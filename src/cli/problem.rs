@@ -13,6 +13,9 @@ use super::PROGRAM;
 /// The exit status of `exec` for its own failures: those below 128 and above are the process's.
 const EXEC_FAILED: u8 = 255;
 
+/// The exit status for a command that there is not.
+const UNKNOWN: u8 = 3;
+
 /// Why a command was not carried out.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -35,9 +38,20 @@ impl Problem {
         Self::new(format!("{what}: {why}"))
     }
 
-    /// The same, with the usage shown first.
-    pub(super) fn with_usage(self, usage: String) -> Self {
-        Self { usage: Some(usage), ..self }
+    /// A flag that is not taken, in the words of Go.
+    pub(super) fn wrong_flag(message: String, usage: &str) -> Self {
+        let head = format!("Incorrect Usage: {message}");
+        Self::new(message).with_usage(&head, usage)
+    }
+
+    /// A command that there is not.
+    pub(super) fn unknown(name: &str) -> Self {
+        Self { status: UNKNOWN, ..Self::new(format!("No help topic for '{name}'")) }
+    }
+
+    /// The same, with the usage shown first, below a headline.
+    pub(super) fn with_usage(self, head: &str, usage: &str) -> Self {
+        Self { usage: Some(format!("{head}\n\n{usage}")), ..self }
     }
 
     /// What `create` and `run` say of their failures.

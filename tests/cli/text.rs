@@ -59,11 +59,11 @@ fn what_is_not_there_yet_says_so() {
 
 #[test]
 fn wrong_usage_is_told_in_the_words_of_go() {
-    insta::assert_snapshot!(said("foo"), @"
-    1
-    ---
-    No help topic for 'foo'
-    ");
+    for line in ["foo", "help foo", "foo --help"] {
+        assert_eq!(said(line), "3\n---\nNo help topic for 'foo'\n", "{line}");
+    }
+    assert_eq!(said("help help"), said("help"));
+    assert!(said("create -x c1").starts_with("1\nIncorrect Usage: flag provided but not defined"));
     insta::assert_snapshot!(said("start"), @r#"
     1
     Incorrect Usage.
@@ -87,6 +87,7 @@ fn wrong_usage_is_told_in_the_words_of_go() {
     assert_eq!(last("--root=/ list"), "the state directory must not be /");
     assert_eq!(last("ps --format yaml c1"), "invalid format option");
     assert_eq!(last("kill c1 FOO"), "unable to parse signal \"FOO\"");
+    assert_eq!(last("kill"), "cofferdam: \"kill\" requires a minimum of 1 argument(s)");
     assert_eq!(last("kill c1 TERM x"), "cofferdam: \"kill\" requires a maximum of 2 argument(s)");
 }
 
