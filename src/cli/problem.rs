@@ -8,6 +8,8 @@ use crate::spec::Invalid;
 use crate::state::Step;
 use crate::sys::Errno;
 
+pub(super) use crate::run::regardless;
+
 use super::PROGRAM;
 
 /// The exit status of `exec` for its own failures: those below 128 and above are the process's.
@@ -98,9 +100,6 @@ pub(super) fn text(error: &io::Error) -> String {
         None => error.to_string(),
     }
 }
-
-/// Passes over an answer that changes nothing; each caller says why.
-pub(super) fn regardless<T, E>(_: Result<T, E>) {}
 
 /// Whether the step's failure is that of the container's process, or of the way to it.
 const fn starts_a_process(step: Step) -> bool {

@@ -49,6 +49,8 @@ mod store;
 mod streams;
 mod update;
 
+#[cfg(feature = "cli")]
+pub(crate) use error::regardless;
 pub use error::{Error, Failure};
 #[cfg(feature = "cli")]
 pub(crate) use probe::now;
