@@ -135,6 +135,11 @@ fn the_features_are_the_words_that_are_read() {
     assert_eq!(features["ociVersionMax"], "1.3.0");
     assert_eq!(features["hooks"].as_array().map(Vec::len), Some(6));
     assert_eq!(features["linux"]["seccomp"]["enabled"], true);
+    let last: usize =
+        fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap().trim().parse().unwrap();
+    let capabilities = features["linux"]["capabilities"].as_array().unwrap();
+    assert!(capabilities.contains(&"CAP_CHOWN".into()));
+    assert_eq!(capabilities.len(), 41.min(last + 1));
     let options = features["mountOptions"].as_array().unwrap();
     assert!(options.contains(&"rro".into()) && !options.contains(&"idmap".into()));
 }
