@@ -66,7 +66,7 @@ fn on_fake(law: impl Fn(&Ground<'_, Listed<'_, Process<'_>>>)) {
             Cgroups::V2 => place.v2 = Some("/sys/fs/cgroup".to_owned()),
             Cgroups::V1 | Cgroups::Hybrid => {
                 let tree = |name: &str| (name.to_owned(), format!("/sys/fs/cgroup/{name}"));
-                place.v1 = BTreeMap::from(["freezer", "pids"].map(tree));
+                place.v1 = BTreeMap::from(["freezer", "memory", "pids"].map(tree));
             }
         }
         missed.push(check(&kernel, &place, &law));

@@ -36,7 +36,9 @@ pub(super) fn load(session: &Session<'_>, parsed: &Parsed) -> Result<Bundle, Pro
     for warning in &read.warnings {
         session.log.debug(|| format!("{file}: {warning}"));
     }
-    Ok(Bundle { path, spec: read.value })
+    let mut spec = read.value;
+    session.place(&mut spec.cgroup)?;
+    Ok(Bundle { path, spec })
 }
 
 impl Bundle {

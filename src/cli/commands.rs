@@ -3,7 +3,7 @@
 use super::args::{Flag, Order, Parsed, Takes};
 use super::problem::Problem;
 use super::session::Session;
-use super::{PROGRAM, create, exec, explain, features, help, kill, look, sandbox, spec};
+use super::{PROGRAM, create, exec, explain, features, help, kill, look, sandbox, spec, update};
 
 /// A command.
 pub(super) struct Command {
@@ -41,9 +41,7 @@ impl Arity {
     pub(super) fn check(self, command: &Command, count: usize) -> Result<(), Problem> {
         let (fits, requires) = match self {
             Self::AtLeast(n) => (n <= count, format!("a minimum of {n} argument(s)")),
-            Self::Between(least, most) if count < least => {
-                (false, format!("between {least} and {most} arguments"))
-            }
+            Self::Between(n, _) if count < n => (false, format!("a minimum of {n} argument(s)")),
             Self::Between(_, n) => (count <= n, format!("a maximum of {n} argument(s)")),
             Self::Exactly(n) => (count == n, format!("exactly {n} argument(s)")),
         };
@@ -51,7 +49,7 @@ impl Arity {
             return Ok(());
         }
         let message = format!("{PROGRAM}: {:?} requires {requires}", command.name);
-        Err(Problem::new(message).with_usage(help::command(command)))
+        Err(Problem::new(message).with_usage("Incorrect Usage.", &help::command(command)))
     }
 }
 
@@ -60,14 +58,13 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
     ("checkpoint", "write an image of a running container"),
     ("events", "show what a container uses"),
     ("restore", "bring a container back from its image"),
-    ("update", "change the limits of a container"),
 ];
 
 const fn switch(name: &'static str, short: &'static str, about: &'static str) -> Flag {
     Flag { name, short, takes: Takes::Switch, about }
 }
 
-const fn value(name: &'static str, short: &'static str, about: &'static str) -> Flag {
+pub(super) const fn value(name: &'static str, short: &'static str, about: &'static str) -> Flag {
     Flag { name, short, takes: Takes::Value, about }
 }
 
@@ -80,7 +77,7 @@ pub(super) const GLOBAL: &[Flag] = &[
     value("criu", "", ""),
     switch("systemd-cgroup", "", "have systemd make cgroups (not supported yet)"),
     value("rootless", "", "tolerate that cgroups are denied: 'true', 'false' or 'auto' (default)"),
-    value("cgroup-manager", "", "who makes cgroups: 'cgroupfs' (default)"),
+    value("cgroup-manager", "", "who makes cgroups: 'cgroupfs' (default) or 'disabled': nobody"),
     switch("version", "v", "print the version"),
 ];
 
@@ -290,5 +287,16 @@ pub(super) const COMMANDS: &[Command] = &[
         order: Order::Anywhere,
         arity: Arity::Exactly(1),
         run: look::state,
+    },
+    Command {
+        name: "update",
+        about: "change what a container may use",
+        usage: "<container-id>",
+        text: "   What is not spoken of stays as it is. The file is JSON like linux.resources;\n   \
+               devices in it are passed over.",
+        flags: update::FLAGS,
+        order: Order::Anywhere,
+        arity: Arity::Exactly(1),
+        run: update::update,
     },
 ];

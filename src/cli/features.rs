@@ -4,8 +4,9 @@
 
 use serde_json::{Value, json};
 
+use crate::backend::linux::host;
 use crate::spec::oci::words::{self, FilterFlag, MountOption};
-use crate::spec::{Capability, oci};
+use crate::spec::{CapSet, Capability, oci};
 
 use super::args::Parsed;
 use super::filters;
@@ -39,7 +40,7 @@ fn document() -> Value {
         "annotations": annotations,
         "linux": {
             "namespaces": named(words::NAMESPACES),
-            "capabilities": Capability::all().map(Capability::name).collect::<Vec<_>>(),
+            "capabilities": capabilities(),
             "cgroup": {
                 "v1": true,
                 "v2": true,
@@ -55,6 +56,12 @@ fn document() -> Value {
             "netDevices": { "enabled": false },
         },
     })
+}
+
+/// Those that this kernel knows too: an older one refuses to grant a newer capability.
+fn capabilities() -> Vec<String> {
+    let known = CapSet::from_bits(host::known_capabilities());
+    Capability::all().filter(|one| known.contains(*one)).map(Capability::name).collect()
 }
 
 fn seccomp() -> Value {

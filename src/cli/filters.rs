@@ -53,10 +53,14 @@ mod with {
 
     use crate::backend::linux::filter;
 
+    use super::super::problem::regardless;
     use super::{Filter, Problem, Seccomp, Session};
 
     /// The size of one instruction, a `struct sock_filter`.
     const INSTRUCTION: usize = 8;
+
+    /// How many filters are kept.
+    const KEPT: usize = 64;
 
     /// The version of the library that compiles filters.
     pub(in crate::cli) fn library() -> Option<String> {
@@ -116,14 +120,31 @@ mod with {
     fn keep(session: &Session<'_>, path: &str, bytes: &[u8]) -> io::Result<()> {
         let dir = format!("{}/~filters", session.root);
         DirBuilder::new().recursive(true).mode(0o711).create(&session.root)?;
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let new = format!("{path}.{}", std::process::id());
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         let moved = file.write_all(bytes).and_then(|()| fs::rename(&new, path));
         if moved.is_err() {
             fs::remove_file(&new)?;
         }
-        moved
+        moved.and_then(|()| thin(&dir))
+    }
+
+    /// Removes all but the newest filters, and what died half written with the oldest. Whoever
+    /// reads one has it open, or compiles it again.
+    fn thin(dir: &str) -> io::Result<()> {
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            // One that somebody else has removed meanwhile is gone as it should.
+            if let Ok(made) = entry.metadata().and_then(|found| found.modified()) {
+                kept.push((made, entry.path()));
+            }
+        }
+        kept.sort();
+        let gone = kept.len().saturating_sub(KEPT);
+        kept.iter().take(gone).for_each(|(_, path)| regardless(fs::remove_file(path)));
+        Ok(())
     }
 
     #[cfg(test)]

@@ -46,7 +46,9 @@ pub(super) fn command(command: &Command) -> String {
 
 /// The help of the command of that name, or of the program.
 pub(super) fn topic(name: Option<&str>) -> Result<u8, Problem> {
-    let Some(name) = name else { return say(&program()) };
+    let Some(name) = name.filter(|name| !matches!(*name, "help" | "h")) else {
+        return say(&program());
+    };
     if let Some((name, about)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {
         return say(&format!(
             "NAME:\n   {PROGRAM} {name} - {about}\n\nDESCRIPTION:\n   Not supported yet.\n"

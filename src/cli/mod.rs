@@ -9,7 +9,7 @@
 //! | `bundle` | from a bundle and flags to a request: streams, terminal, descriptors |
 //! | `files` | pid files, sockets, descriptors of the caller's |
 //! | `filters` | system call filters, compiled once and kept |
-//! | `create`, `exec`, `kill` | commands that change a container |
+//! | `create`, `exec`, `kill`, `update` | commands that change a container |
 //! | `foreground`, `terminal` | waiting for a process: signals, raw mode, relayed bytes |
 //! | `look` | commands that only look: `state`, `list`, `ps` |
 //! | `spec`, `features` | commands without a container |
@@ -19,6 +19,7 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | not done; the reason is one line on standard error, and in the log |
+//! | 3 | there is no such command |
 //! | 255 | `exec` itself could not be done |
 //! | any | of a process waited for: its own, or 128 and the signal that ended it |
 //!
@@ -45,6 +46,7 @@ mod sandbox;
 mod session;
 mod spec;
 mod terminal;
+mod update;
 
 use std::env;
 
@@ -80,8 +82,7 @@ fn dispatch(args: &[String]) -> u8 {
         Ok(global) => global,
         Err(Fault::Help) => return finish(&Log::default(), help::say(&help::program())),
         Err(Fault::Wrong(text)) => {
-            let problem = Problem::new(text).with_usage(help::program());
-            return report(&Log::default(), &problem);
+            return report(&Log::default(), &Problem::wrong_flag(text, &help::program()));
         }
     };
     if global.has("version") {
@@ -110,7 +111,7 @@ fn choose(log: &Log, global: &Parsed) -> Result<u8, Problem> {
         Ok(parsed) => parsed,
         Err(Fault::Help) => return help::say(&help::command(command)),
         Err(Fault::Wrong(text)) => {
-            return Err(Problem::new(text).with_usage(help::command(command)));
+            return Err(Problem::wrong_flag(text, &help::command(command)));
         }
     };
     command.arity.check(command, parsed.rest.len())?;
@@ -119,15 +120,13 @@ fn choose(log: &Log, global: &Parsed) -> Result<u8, Problem> {
 
 fn find(name: &str) -> Result<&'static Command, Problem> {
     let found = COMMANDS.iter().find(|command| command.name == name);
-    found.ok_or_else(|| Problem::new(format!("No help topic for '{name}'")))
+    found.ok_or_else(|| Problem::unknown(name))
 }
 
-/// Refuses a command of runc's that there is not yet.
-///
-/// Podman asks `checkpoint --help` whether there are checkpoints, by its exit status.
+/// Refuses a command of runc's that there is not yet; its help is there, and says so.
 fn unsupported(name: &str, args: &[String]) -> Result<u8, Problem> {
     let help = args.iter().any(|arg| matches!(arg.as_str(), "--help" | "-h" | "-help"));
-    if help && name != "checkpoint" {
+    if help {
         return help::topic(Some(name));
     }
     Err(Problem::new(format!("{name} is not supported yet")))
@@ -141,7 +140,7 @@ fn finish(log: &Log, done: Result<u8, Problem>) -> u8 {
 fn report(log: &Log, problem: &Problem) -> u8 {
     if let Some(usage) = &problem.usage {
         // The usage is an aside: where it cannot be written, the error still is.
-        regardless(help::say(&format!("Incorrect Usage.\n\n{usage}")));
+        regardless(help::say(usage));
     }
     log.error(&problem.message);
     problem.status

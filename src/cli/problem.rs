@@ -8,10 +8,15 @@ use crate::spec::Invalid;
 use crate::state::Step;
 use crate::sys::Errno;
 
+pub(super) use crate::run::regardless;
+
 use super::PROGRAM;
 
 /// The exit status of `exec` for its own failures: those below 128 and above are the process's.
 const EXEC_FAILED: u8 = 255;
+
+/// The exit status for a command that there is not.
+const UNKNOWN: u8 = 3;
 
 /// Why a command was not carried out.
 #[derive(Debug)]
@@ -35,9 +40,20 @@ impl Problem {
         Self::new(format!("{what}: {why}"))
     }
 
-    /// The same, with the usage shown first.
-    pub(super) fn with_usage(self, usage: String) -> Self {
-        Self { usage: Some(usage), ..self }
+    /// A flag that is not taken, in the words of Go.
+    pub(super) fn wrong_flag(message: String, usage: &str) -> Self {
+        let head = format!("Incorrect Usage: {message}");
+        Self::new(message).with_usage(&head, usage)
+    }
+
+    /// A command that there is not.
+    pub(super) fn unknown(name: &str) -> Self {
+        Self { status: UNKNOWN, ..Self::new(format!("No help topic for '{name}'")) }
+    }
+
+    /// The same, with the usage shown first, below a headline.
+    pub(super) fn with_usage(self, head: &str, usage: &str) -> Self {
+        Self { usage: Some(format!("{head}\n\n{usage}")), ..self }
     }
 
     /// What `create` and `run` say of their failures.
@@ -84,9 +100,6 @@ pub(super) fn text(error: &io::Error) -> String {
         None => error.to_string(),
     }
 }
-
-/// Passes over an answer that changes nothing; each caller says why.
-pub(super) fn regardless<T, E>(_: Result<T, E>) {}
 
 /// Whether the step's failure is that of the container's process, or of the way to it.
 const fn starts_a_process(step: Step) -> bool {

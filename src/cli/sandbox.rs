@@ -76,6 +76,7 @@ fn spec(session: &Session<'_>, parsed: &Parsed) -> Result<Spec, Problem> {
     let mut spec = Spec::usual(&session.root, parsed.rest.iter().map(String::as_str));
     spec.rootfs.overlaid = Some("/".to_owned());
     spec.rootfs.readonly = false;
+    session.place(&mut spec.cgroup)?;
     spec.hostname = Some("sandbox".to_owned());
     match parsed.value("net") {
         None | Some("none") => (),

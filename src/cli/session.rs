@@ -4,6 +4,7 @@ use std::{env, fs};
 
 use crate::backend::linux::Linux;
 use crate::run::{Container, Runtime};
+use crate::spec::Cgroup;
 use crate::sys::{Call, Kernel};
 
 use super::args::Parsed;
@@ -64,7 +65,7 @@ impl<'a> Session<'a> {
             return Err(Problem::new("--systemd-cgroup is not supported yet: use cgroupfs"));
         }
         match self.global.value("cgroup-manager") {
-            None | Some("cgroupfs") => (),
+            None | Some("cgroupfs" | "disabled") => (),
             Some(other) => {
                 return Err(Problem::new(format!("--cgroup-manager {other} is not supported yet")));
             }
@@ -74,6 +75,17 @@ impl<'a> Session<'a> {
             keep_private(&self.root)?;
         }
         self.runtime()
+    }
+
+    /// Has a container do without cgroups, where the flags say so.
+    pub(super) fn place(&self, cgroup: &mut Cgroup) -> Result<(), Problem> {
+        cgroup.disabled = self.global.value("cgroup-manager") == Some("disabled");
+        match &cgroup.path {
+            Some(path) if cgroup.disabled => Err(Problem::new(format!(
+                "--cgroup-manager disabled rules out the cgroup {path} of config.json"
+            ))),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Refuses what differs from `auto`: the kernel's own answers decide what is tolerated.

@@ -101,9 +101,11 @@ impl<'a> Draft<'a> {
         slot.and_then(|slot| u8::try_from(slot).ok()).map_or(Handle::NONE, Handle::slot)
     }
 
-    /// Returns every descriptor that is given.
-    pub(super) fn all_given(&self) -> impl Iterator<Item = Handle> + use<> {
-        (0..u8::try_from(self.given.len()).unwrap_or(0)).map(Handle::slot)
+    /// Returns every descriptor that is given and kept: a console's socket is closed once the
+    /// terminal has been sent.
+    pub(super) fn all_given(&self) -> Vec<Handle> {
+        let kept = (0_u8..).zip(&self.given).filter(|(_, given)| **given != Given::Console);
+        kept.map(|(slot, _)| Handle::slot(slot)).collect()
     }
 
     pub(super) fn lacks(&self, feature: Feature) -> bool {

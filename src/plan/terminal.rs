@@ -57,6 +57,10 @@ pub(super) fn streams(draft: &mut Draft<'_>, process: &Process, console: Console
     let (socket, bytes) = (draft.given(socket), draft.b.block(NAME));
     draft.b.call(Call::SendFd { socket, bytes, fd });
     draft.b.close(master);
+    if draft.situation.terminal == Terminal::Console {
+        // Whoever reads on sees the end, however long the program waits to be started.
+        draft.b.call(Call::Close { fd: socket });
+    }
     draft.about("take the terminal");
     for stream in [Stream::Stdin, Stream::Stdout, Stream::Stderr] {
         draft.b.call(Call::Dup3 { old: dir, new: Handle(stream.fd()), flags: 0 });

@@ -300,7 +300,7 @@ pub(super) fn launch<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fai
 fn task<'t, K: Kernel>(op: &Operation<'_, 't, K>) -> Result<(&'t Create, &'t Plan), Failure> {
     match op.task {
         Task::Create(create, plan) => Ok((create, plan)),
-        Task::Exec(..) | Task::Plain | Task::Signal(_) => {
+        Task::Exec(..) | Task::Limit(_) | Task::Plain | Task::Signal(_) => {
             Err(Failure::new("create without a description", Errno::EINVAL))
         }
     }

@@ -14,9 +14,9 @@ use crate::state::{CgroupDir, Manifest, Record};
 use crate::sys::{Act, CWD, Call, Errno, Fd, Kernel, Op, Syscalls, flags};
 
 use super::error::{Doing, Error, Failure};
-use super::probe;
 use super::request::{Console, Create, Exec, replaced};
 use super::runtime::Runtime;
+use super::{cgroup, probe};
 
 /// What the record keeps of the description, for processes that are added later.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -62,11 +62,7 @@ pub(super) fn create<K: Kernel>(
         let why = Reason::Malformed("the filter was not compiled");
         return Err(Invalid { pointer: "/linux/seccomp".to_owned(), why }.into());
     }
-    let split = host.hierarchies.iter().any(|hierarchy| hierarchy.version == plan::Version::V1);
-    if split && !spec.cgroup.resources.unified.is_empty() {
-        let pointer = "/linux/resources/unified".to_owned();
-        return Err(Invalid { pointer, why: Reason::Malformed("needs cgroup v2") }.into());
-    }
+    cgroup::check(host, &spec.cgroup.resources)?;
     let home = match &spec.process {
         Some(process) => home(kernel, &rootfs(create), process)?,
         None => None,

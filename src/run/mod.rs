@@ -9,6 +9,7 @@
 //! | `birth` | the steps of create: spawn, id maps, hand-shake, commit, release |
 //! | `gate` | the steps of start |
 //! | `join` | the step of exec |
+//! | `update` | the step of update |
 //! | `end` | the steps of delete, which are create's undone |
 //! | `hooks` | programs of others, run on the way |
 //! | `cgroup` | the container's cgroups |
@@ -48,7 +49,10 @@ mod runtime;
 mod store;
 mod streams;
 mod sweep;
+mod update;
 
+#[cfg(feature = "cli")]
+pub(crate) use error::regardless;
 pub use error::{Error, Failure};
 #[cfg(feature = "cli")]
 pub(crate) use probe::now;

@@ -9,6 +9,7 @@
 //! steps by the same code.
 
 use crate::plan::Plan;
+use crate::spec::Resources;
 use crate::state::{Machine, Next, Outcome, Record, Step, Verdict};
 use crate::sys::{Errno, Fd, Kernel};
 
@@ -16,7 +17,7 @@ use super::error::{Error, Failure};
 use super::request::{Create, Exec};
 use super::runtime::Runtime;
 use super::store::Home;
-use super::{birth, cgroup, end, gate, hooks, join};
+use super::{birth, cgroup, end, gate, hooks, join, update};
 
 /// One request on its way: what its steps share.
 pub(super) struct Operation<'k, 't, K: Kernel> {
@@ -67,6 +68,8 @@ pub(super) enum Task<'t> {
     Create(&'t Create, &'t Plan),
     /// A further process.
     Exec(&'t Exec, &'t Plan),
+    /// Other limits.
+    Limit(&'t Resources),
     /// Nothing more.
     Plain,
     /// A signal.
@@ -147,6 +150,7 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
             Step::Signal => end::signal(self),
             Step::Freeze => end::freeze(self),
             Step::Thaw => end::thaw(self),
+            Step::Limit => update::limit(self),
             Step::SpawnExec => join::spawn(self),
             Step::CommitDeleting => end::commit_deleting(self),
             Step::KillAll => end::kill_all(self),
@@ -154,11 +158,7 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
             Step::RemoveCgroup => end::remove_cgroup(self),
             Step::PoststopHooks => hooks::poststop(self),
             Step::RemoveRecord => end::remove_record(self),
-            Step::Limit
-            | Step::Dump
-            | Step::CommitCheckpointed
-            | Step::RestoreTree
-            | Step::CommitRestored => {
+            Step::Dump | Step::CommitCheckpointed | Step::RestoreTree | Step::CommitRestored => {
                 Err(Failure::told(format!("{step:?} is not supported yet"), Errno::ENOSYS))
             }
         }

@@ -218,7 +218,7 @@ const fn exists(request: Request) -> Refusal {
 /// matter.
 #[derive(Debug)]
 pub struct Container<'r, K: Kernel> {
-    runtime: &'r Runtime<K>,
+    pub(super) runtime: &'r Runtime<K>,
     id: String,
     init: Option<Process<'r, K>>,
     made: Mutex<Option<Made<'r, K>>>,
@@ -469,7 +469,7 @@ impl<'r, K: Kernel> Container<'r, K> {
     }
 
     /// Carries a request out under the lock; returns what hooks had to complain of.
-    fn change(&self, request: Request, task: Task<'r>) -> Result<Vec<String>, Error> {
+    pub(super) fn change(&self, request: Request, task: Task<'_>) -> Result<Vec<String>, Error> {
         let lock = self.home().lock(self.runtime.kernel())?;
         let held = self.held(request, lock.is_some())?;
         self.carry_out(held, request, task, lock)
@@ -479,7 +479,7 @@ impl<'r, K: Kernel> Container<'r, K> {
         &self,
         held: Held<'r, K>,
         request: Request,
-        task: Task<'r>,
+        task: Task<'_>,
         lock: Option<Fd<'r, K>>,
     ) -> Result<Vec<String>, Error> {
         let steps = decide(Some(&held.record), &held.facts, request)?;

@@ -13,6 +13,9 @@ pub struct Cgroup {
     pub path: Option<String>,
     /// What it may use.
     pub resources: Resources,
+    /// Whether there is none: the container stays in its maker's, without limits, and cannot be
+    /// paused.
+    pub disabled: bool,
 }
 
 /// What a cgroup may use.
@@ -24,6 +27,10 @@ pub struct Resources {
     pub cpu: Cpu,
     /// How many tasks. 0 is a limit too: no second task.
     pub pids: Option<Limit>,
+    /// Reading and writing of block devices.
+    pub block_io: BlockIo,
+    /// Huge pages in bytes, by their size as the kernel spells it, such as `2MB`.
+    pub hugepages: BTreeMap<String, u64>,
     /// Devices, later rules before earlier ones.
     pub devices: Vec<DeviceRule>,
     /// Files of cgroup v2 and what to write into them.
@@ -77,6 +84,58 @@ pub struct Cpu {
     pub mems: Option<String>,
     /// Whether it runs only when nobody else wants to.
     pub idle: Option<bool>,
+}
+
+/// Reading and writing of block devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BlockIo {
+    /// Weight against others, from 10 to 1000.
+    pub weight: Option<u16>,
+    /// Weight of the tasks against cgroups below; only of cgroup v1.
+    pub leaf_weight: Option<u16>,
+    /// Weights that differ at some devices.
+    pub devices: Vec<DeviceWeight>,
+    /// How much at most, by device.
+    pub throttles: Vec<Throttle>,
+}
+
+/// The weight at one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DeviceWeight {
+    /// The driver.
+    pub major: u32,
+    /// The device.
+    pub minor: u32,
+    /// Weight against others, from 10 to 1000.
+    pub weight: Option<u16>,
+    /// Weight of the tasks against cgroups below; only of cgroup v1.
+    pub leaf_weight: Option<u16>,
+}
+
+/// A limit at one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Throttle {
+    /// The driver.
+    pub major: u32,
+    /// The device.
+    pub minor: u32,
+    /// Of what.
+    pub kind: ThrottleKind,
+    /// How much in a second; 0: no limit.
+    pub rate: u64,
+}
+
+/// What a throttle counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ThrottleKind {
+    /// Bytes read.
+    ReadBytes,
+    /// Reads.
+    ReadOperations,
+    /// Bytes written.
+    WriteBytes,
+    /// Writes.
+    WriteOperations,
 }
 
 /// Devices that tasks may use, or not.

@@ -29,7 +29,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use cgroup::{Cgroup, Cpu, DeviceAccess, DeviceRule, DeviceRuleKind, Limit, Memory, Resources};
+pub use cgroup::{
+    BlockIo, Cgroup, Cpu, DeviceAccess, DeviceRule, DeviceRuleKind, DeviceWeight, Limit, Memory,
+    Resources, Throttle, ThrottleKind,
+};
 pub use hooks::{Hook, Hooks};
 pub use invalid::{Conflict, Invalid, Oddity, Read, Reason, Warning};
 pub use linux::{

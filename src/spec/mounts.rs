@@ -86,6 +86,41 @@ pub enum Sharing {
     Unbindable,
 }
 
+/// What sets of Linux's bits have in common.
+macro_rules! set_of_bits {
+    ($name:ident) => {
+        impl $name {
+            /// The set as Linux's bits.
+            pub const fn bits(self) -> u64 {
+                self.0
+            }
+
+            /// Whether it holds none.
+            pub const fn is_empty(self) -> bool {
+                self.0 == 0
+            }
+
+            /// Whether it holds all of the others.
+            pub const fn contains(self, other: Self) -> bool {
+                other.0 & !self.0 == 0
+            }
+
+            /// These less the others.
+            pub const fn without(self, other: Self) -> Self {
+                Self(self.0 & !other.0)
+            }
+        }
+
+        impl BitOr for $name {
+            type Output = Self;
+
+            fn bitor(self, other: Self) -> Self {
+                Self(self.0 | other.0)
+            }
+        }
+    };
+}
+
 /// Flags of mount(2), with Linux's values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MountFlags(u64);
@@ -125,35 +160,9 @@ impl MountFlags {
     pub const STRICTATIME: Self = Self(1 << 24);
     /// `MS_LAZYTIME`.
     pub const LAZYTIME: Self = Self(1 << 25);
-
-    /// The flags as Linux's bits.
-    pub const fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// Whether these are none.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether all of the others are among these.
-    pub const fn contains(self, other: Self) -> bool {
-        other.0 & !self.0 == 0
-    }
-
-    /// These less the others.
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
 }
 
-impl BitOr for MountFlags {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
+set_of_bits!(MountFlags);
 
 /// Attributes of mount_setattr(2), with Linux's values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -180,32 +189,6 @@ impl AttrFlags {
     pub const NODIRATIME: Self = Self(0x80);
     /// `MOUNT_ATTR_NOSYMFOLLOW`.
     pub const NOSYMFOLLOW: Self = Self(0x20_0000);
-
-    /// The attributes as Linux's bits.
-    pub const fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// Whether these are none.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether all of the others are among these.
-    pub const fn contains(self, other: Self) -> bool {
-        other.0 & !self.0 == 0
-    }
-
-    /// These less the others.
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
 }
 
-impl BitOr for AttrFlags {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
+set_of_bits!(AttrFlags);

@@ -50,7 +50,7 @@ fn what_cannot_be_honoured_is_refused() {
     let cli = Cli::new("true");
     for (flags, text) in [
         ("--systemd-cgroup", "--systemd-cgroup is not supported yet: use cgroupfs"),
-        ("--cgroup-manager disabled", "--cgroup-manager disabled is not supported yet"),
+        ("--cgroup-manager systemd", "--cgroup-manager systemd is not supported yet"),
         ("--rootless true", "--rootless true is not supported for root"),
     ] {
         let said = cli.say(&format!("{flags} create cli-refused"));

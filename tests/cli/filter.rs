@@ -54,6 +54,26 @@ fn a_kept_filter_that_is_damaged_is_compiled_anew() {
 }
 
 #[test]
+fn only_so_many_filters_are_kept_and_the_newest_of_them() {
+    let rule = json!({ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28 });
+    let seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] });
+    let cli = filtered("mkdir /tmp/x", seccomp);
+    fs::create_dir_all(cli.path("state/~filters")).unwrap();
+    for number in 0..80_u64 {
+        let file = fs::File::create(cli.path(&format!("state/~filters/{number}"))).unwrap();
+        let made = std::time::UNIX_EPOCH + std::time::Duration::from_secs(number);
+        file.set_modified(made).unwrap();
+    }
+    assert!(cli.say("run cli-many").err.contains(FULL));
+    let kept = || fs::read_dir(cli.path("state/~filters")).unwrap();
+    assert_eq!(kept().count(), 64);
+    assert!(!fs::exists(cli.path("state/~filters/16")).unwrap());
+    assert!(fs::exists(cli.path("state/~filters/17")).unwrap());
+    let whole = |entry: std::io::Result<fs::DirEntry>| 0 < entry.unwrap().metadata().unwrap().len();
+    assert_eq!(kept().map(whole).filter(|whole| *whole).count(), 1);
+}
+
+#[test]
 fn conditions_must_all_hold_but_for_those_on_one_argument() {
     // chmod 700, 711, 722, 755 in turn; those that fail are counted.
     let script = "for m in 700 711 722 755; do chmod $m /tmp 2>/dev/null && echo $m; done";

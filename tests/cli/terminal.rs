@@ -51,6 +51,10 @@ fn a_console_socket_gets_the_master() {
     cli.done("create --console-socket console.sock cli-console");
     let (stream, _) = listener.accept().unwrap();
     let master = received(&stream).expect("one descriptor");
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    let mut rest = String::new();
+    (&stream).read_to_string(&mut rest).expect("nobody keeps the socket");
+    assert_eq!(rest, "");
     cli.done("start cli-console");
     assert_eq!(read_all(&master), "/dev/pts/0\r\nterminal\r\n");
     cli.await_end("cli-console");

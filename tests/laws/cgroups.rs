@@ -170,6 +170,39 @@ crate::laws! {
         assert_eq!(group.write("pids.max", "x"), Err(Errno::EINVAL));
     }
 
+    fn memory_is_bounded_with_swap(ground) {
+        let Some(top) = ground.place.v1.get("memory") else {
+            return ground.miss("no controller memory of cgroup v1");
+        };
+        let group = Group::new(ground, top);
+        let (memory, both) = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
+        if group.read(both).is_err() {
+            return ground.miss("swap is not counted");
+        }
+        assert_eq!(group.write(both, "67108864"), Err(Errno::EINVAL), "memory has no limit yet");
+        group.write(memory, "67108864").unwrap();
+        group.write(both, "67108864").unwrap();
+        assert_eq!(group.write(memory, "134217728"), Err(Errno::EINVAL));
+        assert_eq!(group.write(memory, "-1"), Err(Errno::EINVAL));
+        group.write(both, "-1").unwrap();
+        group.write(memory, "134217728").unwrap();
+        assert_eq!(group.read(memory).unwrap(), "134217728\n");
+    }
+
+    fn a_quota_alone_keeps_its_period(ground) {
+        let top = ground.place.v2.as_deref().filter(|top| {
+            Group::begin(ground, top);
+            ground.write(&format!("{top}/cgroup.subtree_control"), "+cpu").is_ok()
+        });
+        let Some(top) = top else { return ground.miss("no controller cpu in cgroup v2") };
+        let group = Group::new(ground, top);
+        group.write("cpu.max", "20000 50000").unwrap();
+        group.write("cpu.max", "10000").unwrap();
+        assert_eq!(group.read("cpu.max").unwrap(), "10000 50000\n");
+        group.write("cpu.max", "max").unwrap();
+        assert_eq!(group.read("cpu.max").unwrap(), "max 50000\n");
+    }
+
     fn a_birth_beyond_the_limit_is_eagain(ground) {
         let Some(group) = Group::tree(ground, "pids") else { return };
         group.write("pids.max", "1").unwrap();

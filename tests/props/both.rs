@@ -10,8 +10,8 @@ use std::cell::RefCell;
 
 use cofferdam::backend::fake::{Profile, World};
 use cofferdam::backend::linux::Linux;
-use cofferdam::spec::Spec;
-use cofferdam::sys::Kernel;
+use cofferdam::spec::{BlockIo, Cpu, Limit, Memory, Resources, Spec};
+use cofferdam::sys::{CWD, Kernel, Syscalls};
 use cofferdam::{Create, Error, Exec, Exit, Runtime};
 
 use common::Place;
@@ -90,5 +90,146 @@ fn the_same_life_on_the_fake_kernel() {
         drop(runtime);
         World::settle(&world);
         assert_eq!(world.borrow().residue(&before), ["left: /run/cofferdam: directory, 711 0:0"]);
+    }
+}
+
+/// The new limits, and what the files of cgroup v1 and v2 say then; each from where the one before
+/// has left them.
+fn changes() -> Vec<(Resources, [&'static str; 4])> {
+    let memory = |limit, swap| {
+        let [limit, swap] = [limit, swap].map(|value| match value {
+            0 => None,
+            -1 => Some(Limit::Max),
+            value => Some(Limit::Value(u64::try_from(value).unwrap() << 20)),
+        });
+        let memory = Memory { limit, swap, ..Memory::default() };
+        Resources { memory, ..Resources::default() }
+    };
+    let cpu = |quota: Option<u64>, period| {
+        let cpu = Cpu { quota: quota.map(Limit::Value), period, ..Cpu::default() };
+        Resources { cpu, ..Resources::default() }
+    };
+    const NONE: &str = "9223372036854771712";
+    // memory and memsw of v1, memory and swap of v2
+    vec![
+        (memory(64, 96), ["67108864", "100663296", "67108864", "33554432"]),
+        (memory(256, 512), ["268435456", "536870912", "268435456", "268435456"]),
+        (memory(128, 128), ["134217728", "134217728", "134217728", "0"]),
+        (memory(0, 160), ["134217728", "167772160", "134217728", "33554432"]),
+        (memory(144, 0), ["150994944", "167772160", "150994944", "16777216"]),
+        (memory(-1, 0), [NONE, NONE, "max", "max"]),
+        (memory(64, 0), ["67108864", NONE, "67108864", "max"]),
+        // period and quota of v1, both of v2
+        (cpu(Some(20_000), Some(50_000)), ["50000", "20000", "20000 50000", ""]),
+        (cpu(Some(10_000), None), ["50000", "10000", "10000 50000", ""]),
+        (cpu(None, Some(80_000)), ["80000", "10000", "10000 80000", ""]),
+    ]
+}
+
+#[test]
+fn limits_of_a_running_container_change_both_ways_on_either_version() {
+    for profile in [Profile::default(), Profile::v1()] {
+        let world = RefCell::new(world(profile));
+        let pid = world.borrow_mut().client();
+        let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
+        let container = runtime.create("limits", &sleeper("/bundle", "/bundle/rootfs")).unwrap();
+        container.start().unwrap();
+        let dirs = container.state().unwrap().cgroups;
+        let read = |tree: &str, file: &str| {
+            let dir = dirs.iter().find(|dir| dir.version == 2 || dir.path.contains(tree)).unwrap();
+            let path = std::ffi::CString::new(format!("{}/{file}", dir.path)).unwrap();
+            let file = runtime.kernel().open(CWD, &path, 0).unwrap();
+            let text = runtime.kernel().read_all(file.raw()).unwrap();
+            String::from_utf8(text).unwrap().trim_end().to_owned()
+        };
+        let v2 = dirs[0].version == 2;
+        for (resources, [first, second, third, fourth]) in changes() {
+            container.update(&resources).unwrap();
+            match (v2, resources.memory == Memory::default()) {
+                (false, false) => {
+                    assert_eq!(read("memory", "memory.limit_in_bytes"), first);
+                    assert_eq!(read("memory", "memory.memsw.limit_in_bytes"), second);
+                }
+                (false, true) => {
+                    assert_eq!(read("cpu,", "cpu.cfs_period_us"), first);
+                    assert_eq!(read("cpu,", "cpu.cfs_quota_us"), second);
+                }
+                (true, false) => {
+                    assert_eq!(read("", "memory.max"), third);
+                    assert_eq!(read("", "memory.swap.max"), fourth);
+                }
+                (true, true) => assert_eq!(read("", "cpu.max"), third),
+            }
+        }
+        container.force_delete().unwrap();
+    }
+}
+
+#[test]
+fn weights_and_huge_pages_are_limited_where_there_are_files_for_it() {
+    let resources = Resources {
+        block_io: BlockIo { weight: Some(500), ..BlockIo::default() },
+        hugepages: [("2MB".to_owned(), 0)].into(),
+        ..Resources::default()
+    };
+    let mut create = sleeper("/bundle", "/bundle/rootfs");
+    create.spec.cgroup.resources = resources.clone();
+    let bfq = ["io.bfq.weight", "hugetlb.2MB.max"];
+    let plain = ["io.weight", "hugetlb.2MB.max"];
+    for (missing, files, expected) in [("", bfq, ["500", "0"]), (bfq[0], plain, ["4950", "0"])] {
+        let missing_files = [missing].into();
+        let world = RefCell::new(world(Profile { missing_files, ..Profile::default() }));
+        let pid = world.borrow_mut().client();
+        let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
+        let container = runtime.create("limits", &create).unwrap();
+        let dir = container.state().unwrap().cgroups.remove(0).path;
+        let says = files.map(|file| {
+            let path = std::ffi::CString::new(format!("{dir}/{file}")).unwrap();
+            let file = runtime.kernel().open(CWD, &path, 0).unwrap();
+            String::from_utf8(runtime.kernel().read_all(file.raw()).unwrap()).unwrap()
+        });
+        assert_eq!(says.each_ref().map(|text| text.trim_end()), expected);
+        container.force_delete().unwrap();
+    }
+    // Without a hierarchy for them, they cannot be had: at the start or later.
+    let world = RefCell::new(world(Profile::v1()));
+    let pid = world.borrow_mut().client();
+    let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
+    let told =
+        "set blkio.bfq.weight: the container has no cgroup of blkio: operation not supported";
+    assert_eq!(runtime.create("limits", &create).map(drop).unwrap_err().to_string(), told);
+    let plain = sleeper("/bundle", "/bundle/rootfs");
+    let container = runtime.create("limits", &plain).unwrap();
+    assert_eq!(container.update(&resources).unwrap_err().to_string(), told);
+    container.force_delete().unwrap();
+}
+
+#[test]
+fn limits_that_cannot_be_are_refused_with_their_place() {
+    for (profile, expected) in [
+        (Profile::default(), "write \"x\" to /sys/fs/cgroup/limits/pids.peek: no such file"),
+        (Profile::v1(), "/linux/resources/unified: needs cgroup v2"),
+    ] {
+        let world = RefCell::new(world(profile));
+        let pid = world.borrow_mut().client();
+        let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
+        let container = runtime.create("limits", &sleeper("/bundle", "/bundle/rootfs")).unwrap();
+        let unified = [("pids.peek".to_owned(), "x".to_owned())].into();
+        let unknown = Resources { unified, ..Resources::default() };
+        let told = container.update(&unknown).unwrap_err().to_string();
+        assert!(told.starts_with(expected), "{told}");
+        let memory = Memory {
+            limit: Some(Limit::Value(2 << 20)),
+            swap: Some(Limit::Value(1 << 20)),
+            ..Memory::default()
+        };
+        let less = Resources { memory, ..Resources::default() };
+        let told = container.update(&less).unwrap_err().to_string();
+        assert_eq!(told, "/linux/resources/memory/swap: less than the limit of memory alone");
+        container.kill(9).unwrap();
+        container.wait().unwrap();
+        let told = container.update(&Resources::default()).unwrap_err().to_string();
+        assert_eq!(told, "container not running");
+        container.delete().unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! What documents become.
 
+use cofferdam::spec::ThrottleKind::WriteOperations;
 use cofferdam::spec::oci::{Example, Owner, words};
 use cofferdam::spec::{
     Action, AttrFlags, CapSet, Capability, Comparison, DeviceKind, DeviceRuleKind, FilterFlags,
@@ -186,9 +187,30 @@ fn an_oddity_is_told_and_ignored(#[case] at: &str, #[case] value: Value, #[case]
 #[case("/linux/seccomp/listenerPath", json!(""))]
 #[case("/mounts/0/uidMappings", json!([]))]
 #[case("/process/apparmorProfile", json!(""))]
+#[case("/process/apparmorProfile", json!("unconfined"))]
 #[case("/process/scheduler", json!(null))]
 fn what_asks_for_nothing_changes_nothing(#[case] at: &str, #[case] value: Value) {
     assert_eq!(read(&with(at, value).to_string()).unwrap(), read(FULL).unwrap());
+}
+
+#[test]
+fn block_devices_and_huge_pages_are_read() {
+    let resources = json!({
+        "blockIO": {
+            "weight": 10,
+            "weightDevice": [{ "major": 8, "minor": 1, "weight": 0, "leafWeight": 20 }],
+            "throttleWriteIOPSDevice": [{ "major": 8, "minor": 0, "rate": 600 }],
+        },
+        // As kubelet writes it: a limit all the same.
+        "hugepageLimits": [{ "pageSize": "2MB", "limit": 0 }, { "pageSize": "1GB", "limit": 1 }],
+    });
+    let resources = oci::read_resources(resources.to_string().as_bytes()).unwrap().value;
+    let block = &resources.block_io;
+    assert_eq!((block.weight, block.leaf_weight), (Some(10), None));
+    assert_eq!((block.devices[0].weight, block.devices[0].leaf_weight), (None, Some(20)));
+    assert_eq!((block.throttles[0].kind, block.throttles[0].rate), (WriteOperations, 600));
+    let pages: Vec<_> = resources.hugepages.iter().map(|(size, limit)| (&**size, *limit)).collect();
+    assert_eq!(pages, [("1GB", 1), ("2MB", 0)]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{FULL, full, refusal, with, without};
 )]
 #[case::hugepage(
     include_str!("oci/bad/linux-hugepage.json"),
-    "/linux/resources/hugepageLimits: not supported"
+    "/linux/resources/hugepageLimits/0/pageSize: not a size such as 64KB, 2MB or 1GB"
 )]
 #[case::bad_netdevice(
     include_str!("oci/bad/linux-netdevice.json"),
@@ -187,14 +187,32 @@ fn a_wrong_linux_is_refused(#[case] at: &str, #[case] value: &str, #[case] expec
 }
 
 #[rstest]
-#[case("blockIO", r#"{"weight": 500}"#, "blockIO: not supported")]
+#[case("blockIO", r#"{"weight": 9}"#, "blockIO/weight: not an integer from 10 to 1000")]
+#[case("blockIO", r#"{"leafWeight": 1001}"#, "blockIO/leafWeight: not an integer from 10 to 1000")]
+#[case("blockIO", r#"{"weightDevice": [{"major": 8}]}"#, "blockIO/weightDevice/0/minor: missing")]
+#[case(
+    "blockIO",
+    r#"{"throttleReadBpsDevice": [{"major": 8, "minor": 0}]}"#,
+    "blockIO/throttleReadBpsDevice/0/rate: missing"
+)]
 #[case("cpu/cpus", r#""0-a""#, "cpu/cpus: not a list of ranges")]
 #[case("cpu/idle", "2", "cpu/idle: not an integer from 0 to 1")]
 #[case("cpu/shares", "-1", "cpu/shares: not an integer from 0 to 18446744073709551615")]
 #[case("devices/0/access", r#""""#, "devices/0/access: empty")]
 #[case("devices/0/access", r#""x""#, "devices/0/access: other letters than r, w and m")]
 #[case("devices/0/type", r#""p""#, "devices/0/type: unknown device type \"p\"")]
-#[case("hugepageLimits", r#"[{"pageSize": "2MB", "limit": 1}]"#, "hugepageLimits: not supported")]
+#[case("hugepageLimits", r#"[{"pageSize": "2MB"}]"#, "hugepageLimits/0/limit: missing")]
+#[case("hugepageLimits", r#"[{"limit": 1}]"#, "hugepageLimits/0/pageSize: missing")]
+#[case(
+    "hugepageLimits",
+    r#"[{"pageSize": "../2MB", "limit": 1}]"#,
+    "hugepageLimits/0/pageSize: not a size such as 64KB, 2MB or 1GB"
+)]
+#[case(
+    "hugepageLimits",
+    r#"[{"pageSize": "2MB", "limit": 1}, {"pageSize": "2MB", "limit": 1}]"#,
+    "hugepageLimits/1: given twice"
+)]
 #[case("memory/limit", "-2", "memory/limit: not an integer from -1 to 9223372036854775807")]
 #[case("memory/swappiness", "101", "memory/swappiness: not an integer from 0 to 100")]
 #[case("network", r#"{"classID": 1}"#, "network: not supported")]

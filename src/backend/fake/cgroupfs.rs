@@ -27,6 +27,9 @@ enum Version {
     Under,
 }
 
+/// What v1 calls no limit of memory.
+const NO_LIMIT: u64 = 9_223_372_036_854_771_712;
+
 const RO: u32 = 0o444;
 const RW: u32 = 0o644;
 const WO: u32 = 0o200;
@@ -273,12 +276,40 @@ impl World {
             }
             limit => {
                 check_limit(limit, text)?;
+                let text = self.limit_kept(pid, row, limit, text)?;
                 if let Some(cgroup) = self.cgroups.get_mut(row) {
                     cgroup.files.insert(number, format!("{text}\n").into_bytes().into());
                 }
             }
         }
         Ok(bytes.len() as u64)
+    }
+
+    /// Returns what a limit says once that was written, where others of the cgroup allow it.
+    fn limit_kept(&self, pid: Pid, row: u32, limit: &str, text: &str) -> Result<String, Errno> {
+        let read = |name| {
+            let number = number(name).ok_or(Errno::ENOENT)?;
+            self.read_cgroup(pid, row, number)
+        };
+        let (other, most) = match limit {
+            "memory.limit_in_bytes" => ("memory.memsw.limit_in_bytes", false),
+            "memory.memsw.limit_in_bytes" => ("memory.limit_in_bytes", true),
+            // A quota alone keeps the period; law a_quota_alone_keeps_its_period.
+            "cpu.max" if text.split_whitespace().count() == 1 => {
+                let before = read(limit)?;
+                let before = String::from_utf8_lossy(&before).into_owned();
+                let period = before.split_whitespace().nth(1).unwrap_or("100000");
+                return Ok(format!("{text} {period}"));
+            }
+            _ => return Ok(text.to_owned()),
+        };
+        let bytes = |text: &[u8]| parse(text).unwrap_or(NO_LIMIT).min(NO_LIMIT);
+        let (new, other) = (bytes(text.as_bytes()), bytes(&read(other)?));
+        // Memory is never more than memory and swap; law memory_is_bounded_with_swap.
+        if if most { new < other } else { other < new } {
+            return Err(Errno::EINVAL);
+        }
+        Ok(new.to_string())
     }
 
     fn enter_cgroup(&mut self, pid: Pid, row: u32, text: &str) -> Result<(), Errno> {

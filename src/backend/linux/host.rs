@@ -1,10 +1,8 @@
-//! What the host allows.
+//! What the host has.
 
-use caps::CapSet;
-
-/// Returns the capabilities that the calling thread can ever have, one bit each.
+/// Returns the capabilities that the running kernel knows, one bit each.
 #[must_use]
-pub fn bounding_set() -> u64 {
-    let set = caps::read(None, CapSet::Bounding).unwrap_or_default();
-    set.iter().fold(0, |bits, capability| bits | capability.bitmask())
+pub fn known_capabilities() -> u64 {
+    let known = caps::runtime::thread_all_supported();
+    known.iter().fold(0, |bits, capability| bits | capability.bitmask())
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** pure: resources in, file names and values out, in the order of writing.
 
-use crate::spec::{Limit, Resources};
+use crate::spec::{BlockIo, DeviceWeight, Limit, Resources, Throttle, ThrottleKind};
 
 /// One control file and what is written to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +13,19 @@ pub(crate) struct Setting {
     pub(crate) file: String,
     /// Its value.
     pub(crate) value: String,
-    /// Whether a kernel without the file is as good.
-    pub(crate) optional: bool,
+    /// What is done where the kernel has no such file.
+    pub(crate) missing: Missing,
+}
+
+/// What is done where the kernel has no such file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The limit cannot be had.
+    Fail,
+    /// Another file has it, with this value.
+    Instead(&'static str, String),
+    /// Nothing: it is as good.
+    Skip,
 }
 
 /// Returns what to write for these resources.
@@ -29,14 +40,14 @@ impl Settings {
     fn add<V: ToString>(&mut self, controller: &'static str, file: &str, value: Option<V>) {
         if let Some(value) = value {
             let (file, value) = (file.to_owned(), value.to_string());
-            self.0.push(Setting { controller, file, value, optional: false });
+            self.0.push(Setting { controller, file, value, missing: Missing::Fail });
         }
     }
 
-    fn add_optional(&mut self, controller: &'static str, file: &str, value: Option<&str>) {
-        self.add(controller, file, value);
-        if let (Some(last), Some(_)) = (self.0.last_mut(), value) {
-            last.optional = true;
+    /// Says what is done where the kernel does not have the file that was added last.
+    fn or(&mut self, missing: Missing) {
+        if let Some(last) = self.0.last_mut() {
+            last.missing = missing;
         }
     }
 }
@@ -55,8 +66,8 @@ fn legacy(resources: &Resources) -> Vec<Setting> {
         Some(Limit::Value(_)) | None => None,
     });
     all.add("memory", "memory.memsw.limit_in_bytes", swap.map(minus));
-    if let (Some(last), Some(Limit::Max)) = (all.0.last_mut(), swap) {
-        last.optional = true;
+    if swap == Some(Limit::Max) {
+        all.or(Missing::Skip);
     }
     all.add("memory", "memory.soft_limit_in_bytes", memory.reservation.map(minus));
     all.add("memory", "memory.swappiness", memory.swappiness);
@@ -70,8 +81,45 @@ fn legacy(resources: &Resources) -> Vec<Setting> {
     all.add("cpu", "cpu.idle", cpu.idle.map(u8::from));
     all.add("cpuset", "cpuset.cpus", cpu.cpus.as_ref());
     all.add("cpuset", "cpuset.mems", cpu.mems.as_ref());
-    all.add("pids", "pids.max", resources.pids.map(max));
+    all.add("pids", "pids.max", resources.pids.map(tasks));
+    legacy_block(&mut all, &resources.block_io);
+    for (size, limit) in &resources.hugepages {
+        all.add("hugetlb", &format!("hugetlb.{size}.limit_in_bytes"), Some(limit));
+        // What is reserved is counted from 5.7 on.
+        all.add("hugetlb", &format!("hugetlb.{size}.rsvd.limit_in_bytes"), Some(limit));
+        all.or(Missing::Skip);
+    }
     all.0
+}
+
+fn legacy_block(all: &mut Settings, block: &BlockIo) {
+    let at = |device: &DeviceWeight, weight| format!("{}:{} {weight}", device.major, device.minor);
+    let mut weigh = |file: &str, plain, value: Option<String>| {
+        if let Some(value) = value {
+            all.add("blkio", file, Some(&value));
+            // The scheduler before BFQ, gone with 5.0, had it without the name.
+            all.or(Missing::Instead(plain, value));
+        }
+    };
+    weigh("blkio.bfq.weight", "blkio.weight", block.weight.map(|weight| weight.to_string()));
+    for device in &block.devices {
+        let value = device.weight.map(|weight| at(device, weight));
+        weigh("blkio.bfq.weight_device", "blkio.weight_device", value);
+    }
+    all.add("blkio", "blkio.leaf_weight", block.leaf_weight);
+    for device in &block.devices {
+        let value = device.leaf_weight.map(|weight| at(device, weight));
+        all.add("blkio", "blkio.leaf_weight_device", value);
+    }
+    for Throttle { major, minor, kind, rate } in &block.throttles {
+        let file = match kind {
+            ThrottleKind::ReadBytes => "blkio.throttle.read_bps_device",
+            ThrottleKind::ReadOperations => "blkio.throttle.read_iops_device",
+            ThrottleKind::WriteBytes => "blkio.throttle.write_bps_device",
+            ThrottleKind::WriteOperations => "blkio.throttle.write_iops_device",
+        };
+        all.add("blkio", file, Some(format!("{major}:{minor} {rate}")));
+    }
 }
 
 fn unified(resources: &Resources) -> Vec<Setting> {
@@ -79,33 +127,70 @@ fn unified(resources: &Resources) -> Vec<Setting> {
     let mut all = Settings(Vec::new());
     all.add("memory", "memory.max", memory.limit.map(max));
     let swap = swap(memory.swap, memory.limit);
-    let optional = matches!(swap, Some(Limit::Max));
-    let swap = swap.map(max);
-    if optional {
-        all.add_optional("memory", "memory.swap.max", swap.as_deref());
-    } else {
-        all.add("memory", "memory.swap.max", swap);
+    all.add("memory", "memory.swap.max", swap.map(max));
+    if swap == Some(Limit::Max) {
+        all.or(Missing::Skip);
     }
     all.add("memory", "memory.low", memory.reservation.map(max));
-    all.add("cpu", "cpu.idle", cpu.idle.map(u8::from));
+    // An idle cgroup has no weight to be changed (sched_group_set_shares of the kernel).
     all.add("cpu", "cpu.weight", cpu.shares.filter(|shares| *shares != 0).map(weight));
-    if cpu.quota.is_some() || cpu.period.is_some() {
-        let quota = cpu.quota.map_or_else(|| "max".to_owned(), max);
-        all.add("cpu", "cpu.max", Some(format!("{quota} {}", cpu.period.unwrap_or(100_000))));
-    }
+    all.add("cpu", "cpu.idle", cpu.idle.map(u8::from));
+    let quota = match (cpu.quota, cpu.period) {
+        (quota, Some(period)) => Some(format!("{} {period}", max(quota.unwrap_or(Limit::Max)))),
+        // The period stays what it is.
+        (Some(quota), None) => Some(max(quota)),
+        (None, None) => None,
+    };
+    all.add("cpu", "cpu.max", quota);
     all.add("cpu", "cpu.max.burst", cpu.burst);
     all.add("cpuset", "cpuset.cpus", cpu.cpus.as_ref());
     all.add("cpuset", "cpuset.mems", cpu.mems.as_ref());
-    all.add("pids", "pids.max", resources.pids.map(max));
+    all.add("pids", "pids.max", resources.pids.map(tasks));
+    unified_block(&mut all, &resources.block_io);
+    for (size, limit) in &resources.hugepages {
+        all.add("hugetlb", &format!("hugetlb.{size}.max"), Some(limit));
+        all.add("hugetlb", &format!("hugetlb.{size}.rsvd.max"), Some(limit));
+        all.or(Missing::Skip);
+    }
     for (file, value) in &resources.unified {
-        all.0.push(Setting {
-            controller: "unified",
-            file: file.clone(),
-            value: value.clone(),
-            optional: false,
-        });
+        all.add("unified", file, Some(value));
     }
     all.0
+}
+
+fn unified_block(all: &mut Settings, block: &BlockIo) {
+    // BFQ counts as v1 did; without it, io.weight goes from 1 to 10000.
+    let mut weigh = |at: &str, weight: u16| {
+        let converted = 1 + u32::from(weight.saturating_sub(10)) * 9999 / 990;
+        all.add("io", "io.bfq.weight", Some(format!("{at}{weight}")));
+        all.or(Missing::Instead("io.weight", format!("{at}{converted}")));
+    };
+    if let Some(weight) = block.weight {
+        weigh("", weight);
+    }
+    for DeviceWeight { major, minor, weight, .. } in &block.devices {
+        if let Some(weight) = weight {
+            weigh(&format!("{major}:{minor} "), *weight);
+        }
+    }
+    for Throttle { major, minor, kind, rate } in &block.throttles {
+        let key = match kind {
+            ThrottleKind::ReadBytes => "rbps",
+            ThrottleKind::ReadOperations => "riops",
+            ThrottleKind::WriteBytes => "wbps",
+            ThrottleKind::WriteOperations => "wiops",
+        };
+        let rate = if *rate == 0 { "max".to_owned() } else { rate.to_string() };
+        all.add("io", "io.max", Some(format!("{major}:{minor} {key}={rate}")));
+    }
+}
+
+/// The first task is there in any case, and is not born where none may be.
+fn tasks(limit: Limit) -> String {
+    match limit {
+        Limit::Max => max(limit),
+        Limit::Value(most) => most.max(1).to_string(),
+    }
 }
 
 fn max(limit: Limit) -> String {
@@ -173,6 +258,55 @@ mod tests {
         let resources = Resources { cpu, ..Resources::default() };
         let files: Vec<_> = settings(&resources, 1).into_iter().map(|s| s.file).collect();
         assert_eq!(files, ["cpu.cfs_period_us", "cpu.cfs_quota_us"]);
+    }
+
+    #[test]
+    fn weights_and_throttles_are_spelled_for_either_version() {
+        let (major, minor) = (8, 0);
+        let device = DeviceWeight { major, minor, weight: Some(1000), leaf_weight: Some(20) };
+        let throttle = |kind, rate| Throttle { major, minor, kind, rate };
+        let kinds = [(ThrottleKind::ReadBytes, 7), (ThrottleKind::WriteOperations, 0)];
+        let block_io = BlockIo {
+            weight: Some(10),
+            devices: vec![device],
+            throttles: kinds.map(|(kind, rate)| throttle(kind, rate)).to_vec(),
+            ..BlockIo::default()
+        };
+        let resources = Resources { block_io, ..Resources::default() };
+        let lines = |version| -> Vec<_> {
+            let line = |setting: Setting| match setting.missing {
+                Missing::Fail => format!("{} = {}", setting.file, setting.value),
+                Missing::Instead(file, value) => {
+                    format!("{} = {}, or {file} = {value}", setting.file, setting.value)
+                }
+                Missing::Skip => format!("{} = {}, or not", setting.file, setting.value),
+            };
+            settings(&resources, version).into_iter().map(line).collect()
+        };
+        let v1 = [
+            "blkio.bfq.weight = 10, or blkio.weight = 10",
+            "blkio.bfq.weight_device = 8:0 1000, or blkio.weight_device = 8:0 1000",
+            "blkio.leaf_weight_device = 8:0 20",
+            "blkio.throttle.read_bps_device = 8:0 7",
+            "blkio.throttle.write_iops_device = 8:0 0",
+        ];
+        assert_eq!(lines(1), v1);
+        let v2 = [
+            "io.bfq.weight = 10, or io.weight = 1",
+            "io.bfq.weight = 8:0 1000, or io.weight = 8:0 10000",
+            "io.max = 8:0 rbps=7",
+            "io.max = 8:0 wiops=max",
+        ];
+        assert_eq!(lines(2), v2);
+    }
+
+    #[test]
+    fn a_quota_of_v2_keeps_its_period_and_no_task_more_is_one() {
+        let cpu = Cpu { quota: Some(Limit::Value(5000)), ..Cpu::default() };
+        let pids = Some(Limit::Value(0));
+        let resources = Resources { cpu, pids, ..Resources::default() };
+        let values: Vec<_> = settings(&resources, 2).into_iter().map(|s| s.value).collect();
+        assert_eq!(values, ["5000", "1"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! **Invariant:** no pid is ever written into `cgroup.procs`: a child is born in its cgroup (v2),
 //! or joins by itself through `tasks` (v1).
 
+mod apply;
 mod bpf;
 mod devices;
 mod limits;
@@ -25,12 +26,15 @@ use super::error::{Doing, Failure, regardless};
 use super::identity::read_file;
 use super::store;
 
-pub(super) use limits::{Setting, settings};
+pub(super) use apply::{check, update};
 pub(super) use members::{kill_all, processes, wait_empty};
 
 /// Returns the directories that a container of that name has on this host, home first.
 pub(super) fn dirs(host: &Host, spec: &Spec, id: &str) -> Vec<CgroupDir> {
     let cgroup = &spec.cgroup;
+    if cgroup.disabled {
+        return Vec::new();
+    }
     let unified_only = host.hierarchies.iter().all(|h| h.version == Version::V2);
     // A cpuset constrains only when it is asked to, and costs more than the others to make; but a
     // container that sees its cgroups has one, since it must not see anybody else's.
@@ -101,6 +105,7 @@ pub(super) fn make<K: Kernel>(
     dirs: &[CgroupDir],
     cgroup: &Cgroup,
 ) -> Result<(), Failure> {
+    apply::check_held(host, dirs, &cgroup.resources)?;
     for dir in dirs {
         match make_one(kernel, host, dir, cgroup) {
             Err(Failure { errno: Errno::EACCES | Errno::EPERM | Errno::EROFS, .. })
@@ -140,55 +145,7 @@ fn make_one<K: Kernel>(
     } else if let Some(hierarchy) = hierarchy.filter(|h| h.controls("cpuset")) {
         inherit_cpuset(kernel, host, hierarchy, &dir.path)?;
     }
-    limit(kernel, host, dir, &cgroup.resources)
-}
-
-/// Writes the limits of one directory.
-///
-/// # Errors
-///
-/// Those of write(2) for a limit that was asked for, with its file and value.
-pub(super) fn limit<K: Kernel>(
-    kernel: &K,
-    host: &Host,
-    dir: &CgroupDir,
-    resources: &Resources,
-) -> Result<(), Failure> {
-    let controls = |controller: &str| {
-        dir.version == 2 || hierarchy(host, dir).is_some_and(|h| h.controls(controller))
-    };
-    for setting in settings(resources, dir.version) {
-        if controls(setting.controller) {
-            write_setting(kernel, &dir.path, &setting)?;
-        }
-    }
-    if dir.version == 1 && controls("devices") {
-        devices::write_rules(kernel, &dir.path, resources)?;
-    }
-    if dir.version == 2 && !host.user_namespace {
-        attach(kernel, dir, resources)?;
-    }
-    Ok(())
-}
-
-/// Puts the program of the device rules at a v2 directory.
-fn attach<K: Kernel>(kernel: &K, dir: &CgroupDir, resources: &Resources) -> Result<(), Failure> {
-    let what = || format!("set the device rules of cgroup {}", dir.path);
-    let path = K::name(dir.path.as_str()).doing(what)?;
-    let cgroup = kernel.open(CWD, &path, flags::O_RDONLY | flags::O_DIRECTORY).doing(what)?;
-    let code = bpf::program(&devices::rules(resources));
-    let program = kernel.give(Call::BpfLoad { program: &code }).doing(what)?;
-    let (cgroup, program) = (cgroup.raw(), program.raw());
-    kernel.call(Call::BpfAttach { cgroup, program }).map(drop).doing(what)
-}
-
-fn write_setting<K: Kernel>(kernel: &K, dir: &str, setting: &Setting) -> Result<(), Failure> {
-    let path = format!("{dir}/{}", setting.file);
-    match write_file(kernel, &path, &setting.value) {
-        // A kernel without the file has no such limit to exceed.
-        Err(Errno::ENOENT) if setting.optional => Ok(()),
-        answer => answer.doing(|| format!("write {:?} to {path}", setting.value)),
-    }
+    apply::limit(kernel, host, dir, &cgroup.resources)
 }
 
 /// Who is in a cgroup.

@@ -21,7 +21,9 @@ pub(super) fn resources<'d>(
             "pids" => resources.pids = pids(notes, value)?,
             "devices" => resources.devices = value.list(|item| device_rule(notes, item))?,
             "unified" => resources.unified = unified(value)?,
-            "blockIO" | "hugepageLimits" | "network" => value.unsupported()?,
+            "blockIO" => resources.block_io = super::block::block_io(notes, value)?,
+            "hugepageLimits" => resources.hugepages = hugepages(notes, value)?,
+            "network" => value.unsupported()?,
             "rdma" => value.unsupported_map()?,
             _ => notes.add(value, Oddity::Unknown),
         }
@@ -112,6 +114,39 @@ fn pids<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<Option<Limit>, 
         }
     }
     Ok(limit)
+}
+
+fn hugepages<'d>(
+    notes: &mut Notes<'d>,
+    node: &'d Node<'d>,
+) -> Result<BTreeMap<String, u64>, Fault<'d>> {
+    let mut pages = BTreeMap::new();
+    for item in node.items()? {
+        let (mut size, mut limit) = (None, None);
+        for (key, value) in item.fields()? {
+            match key {
+                "pageSize" => size = Some(page_size(value)?),
+                "limit" => limit = Some(value.integer(0..=u64::MAX)?),
+                _ => notes.add(value, Oddity::Unknown),
+            }
+        }
+        let size = size.ok_or_else(|| item.lacks("pageSize"))?;
+        let limit = limit.ok_or_else(|| item.lacks("limit"))?;
+        if pages.insert(size, limit).is_some() {
+            return Err(item.fault(Reason::Duplicate));
+        }
+    }
+    Ok(pages)
+}
+
+/// A size as the kernel has it in the names of its files.
+fn page_size<'d>(node: &'d Node<'d>) -> Result<String, Fault<'d>> {
+    let size = node.text()?;
+    let units = ["KB", "MB", "GB"].iter().find_map(|unit| size.strip_suffix(unit));
+    match units.filter(|units| !units.starts_with('0')).map(str::parse::<u32>) {
+        Some(Ok(_)) if !size.starts_with('+') => Ok(size.to_owned()),
+        _ => Err(node.fault(Reason::Malformed("not a size such as 64KB, 2MB or 1GB"))),
+    }
 }
 
 fn device_rule<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<DeviceRule, Fault<'d>> {

@@ -11,6 +11,7 @@
 //!
 //! **Invariant:** nothing that a document asks for is dropped without a word.
 
+mod block;
 mod cgroup;
 mod example;
 mod hooks;
