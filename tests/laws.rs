@@ -25,6 +25,7 @@ mod laws {
     pub(crate) mod locks;
     pub(crate) mod mounts;
     pub(crate) mod processes;
+    pub(crate) mod reach;
     pub(crate) mod sockets;
     pub(crate) mod walks;
 }

@@ -10,7 +10,7 @@ use crate::spec::{Invalid, Reason};
 use crate::sys::flags::{
     AT_EMPTY_PATH, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, O_CLOEXEC, O_DIRECTORY,
     O_PATH, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS, S_IFREG,
+    RESOLVE_NO_SYMLINKS, S_IFDIR, S_IFREG,
 };
 use crate::sys::{
     Act, Builder, Call, Compiled, Errno, Handle, List, OnError, Program, Room, Slot, Text,
@@ -258,8 +258,17 @@ impl<'a> Draft<'a> {
         };
         self.b.call_or(making, &[Errno::EEXIST]);
         self.made.insert(path.to_owned());
-        let call = self.resolving(path, leaf);
-        self.b.push(Act::Call(call), OnError::Fail, slot);
+        let act = match leaf {
+            Leaf::Directory => self.reaching(path, S_IFDIR | DIRECTORY_MODE),
+            Leaf::File => self.reaching(path, S_IFREG | FILE_MODE),
+            Leaf::PlainDirectory => Act::Call(self.resolving(path, leaf)),
+        };
+        self.b.push(act, OnError::Fail, slot);
+    }
+
+    /// The image's links may lead to what is not there yet.
+    fn reaching(&mut self, path: &str, mode: u32) -> Act {
+        Act::Reach { dir: self.root, path: self.text(path), mode }
     }
 
     /// Returns the mount at `/dev`, opened once, if it began empty.

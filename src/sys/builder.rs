@@ -161,7 +161,12 @@ impl Builder {
                 *ops = distance;
             }
             (
-                Act::Abort { .. } | Act::Call(_) | Act::Check { .. } | Act::End | Act::Tell { .. },
+                Act::Abort { .. }
+                | Act::Call(_)
+                | Act::Check { .. }
+                | Act::End
+                | Act::Reach { .. }
+                | Act::Tell { .. },
                 OnError::Accept(_) | OnError::Fail,
             ) => (),
         }

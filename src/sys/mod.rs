@@ -13,7 +13,6 @@ mod builder;
 mod calls;
 mod cursor;
 mod errno;
-#[cfg(not(cofferdam_stub))]
 mod fd;
 pub mod flags;
 mod form;
@@ -27,6 +26,7 @@ mod op;
 mod print;
 #[cfg(not(cofferdam_stub))]
 mod program;
+mod reach;
 #[cfg(not(cofferdam_stub))]
 mod syscalls;
 

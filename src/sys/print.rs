@@ -45,6 +45,10 @@ impl Program {
                 format!("fork({}) else {}", named("clone", flags), target(at, ops))
             }
             Act::Jump { ops } => format!("jump {}", target(at, ops)),
+            Act::Reach { dir, path, mode } => {
+                let path = self.operand("reach", "path", Operand::Text(path));
+                format!("reach({}, {path}, {mode:#o})", handle(dir))
+            }
             Act::Tell { fd, slot } => format!("tell({}, s{})", handle(fd), slot.0),
         };
         match op.on_error {

@@ -7,6 +7,7 @@ mod common;
 mod contract;
 mod filter;
 mod life;
+mod mounts;
 mod process;
 mod sandbox;
 mod terminal;
