@@ -17,6 +17,7 @@ use cofferdam::sys::{Call, Errno, Kernel, Live};
 mod laws {
     pub(crate) mod cgroups;
     pub(crate) mod children;
+    pub(crate) mod copy;
     pub(crate) mod fifos;
     pub(crate) mod files;
     pub(crate) mod ground;

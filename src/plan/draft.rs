@@ -20,6 +20,8 @@ use crate::sys::{
 const LEAVES: u32 = 200;
 /// The mode of directories made on the way to a target.
 const DIRECTORY_MODE: u32 = 0o755;
+/// The mode of directories made for everybody.
+const SHARED_MODE: u32 = 0o1777;
 /// The mode of files made as targets.
 const FILE_MODE: u32 = 0o644;
 
@@ -32,6 +34,8 @@ pub(super) enum Leaf {
     File,
     /// A directory that no symbolic link leads to.
     PlainDirectory,
+    /// A directory; made as one that anybody may write to.
+    Shared,
 }
 
 impl From<Source> for Leaf {
@@ -237,7 +241,7 @@ impl<'a> Draft<'a> {
     fn make(&mut self, path: &str, leaf: Leaf, slot: Slot) {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let above = match leaf {
-            Leaf::Directory | Leaf::File => Leaf::Directory,
+            Leaf::Directory | Leaf::File | Leaf::Shared => Leaf::Directory,
             Leaf::PlainDirectory => Leaf::PlainDirectory,
         };
         let dev = if parent == "dev" { self.dev_if_empty() } else { None };
@@ -254,6 +258,7 @@ impl<'a> Draft<'a> {
             Leaf::Directory | Leaf::PlainDirectory => {
                 Call::Mkdirat { dir, path: name, mode: DIRECTORY_MODE }
             }
+            Leaf::Shared => Call::Mkdirat { dir, path: name, mode: SHARED_MODE },
             Leaf::File => Call::Mknodat { dir, path: name, mode: S_IFREG | FILE_MODE, device: 0 },
         };
         self.b.call_or(making, &[Errno::EEXIST]);
@@ -262,6 +267,7 @@ impl<'a> Draft<'a> {
             Leaf::Directory => self.reaching(path, S_IFDIR | DIRECTORY_MODE),
             Leaf::File => self.reaching(path, S_IFREG | FILE_MODE),
             Leaf::PlainDirectory => Act::Call(self.resolving(path, leaf)),
+            Leaf::Shared => self.reaching(path, S_IFDIR | SHARED_MODE),
         };
         self.b.push(act, OnError::Fail, slot);
     }
@@ -293,7 +299,7 @@ impl<'a> Draft<'a> {
 
     fn resolving(&mut self, path: &str, leaf: Leaf) -> Call<Compiled> {
         let (flags, links) = match leaf {
-            Leaf::Directory => (O_DIRECTORY, 0),
+            Leaf::Directory | Leaf::Shared => (O_DIRECTORY, 0),
             Leaf::File => (0, 0),
             Leaf::PlainDirectory => (O_DIRECTORY, RESOLVE_NO_SYMLINKS),
         };

@@ -164,6 +164,7 @@ impl Builder {
                 Act::Abort { .. }
                 | Act::Call(_)
                 | Act::Check { .. }
+                | Act::Copy { .. }
                 | Act::End
                 | Act::Reach { .. }
                 | Act::Tell { .. },

@@ -5,6 +5,7 @@
 use core::cell::Cell;
 
 use super::calls::Call;
+use super::copy::copy;
 use super::errno::Errno;
 use super::form::{Binder, Compiled, Handle, Live, RawFd};
 use super::kernel::Kernel;
@@ -65,6 +66,11 @@ impl Cursor {
                 [0, 0, 0, 0, ..] => self.advance(1),
                 _ => Turn::Failed { op: self.at, errno },
             },
+            Act::Copy { from, to } => {
+                let ends = self.raw(from).zip(self.raw(to)).ok_or(Errno::EFAULT);
+                let answer = ends.and_then(|(from, to)| copy(kernel, from, to));
+                self.settle(op, answer)
+            }
             Act::End => Turn::Over,
             Act::Fork { flags, ops } => match kernel.call(Call::Fork { flags }) {
                 Ok(0) => self.advance(1),

@@ -78,7 +78,7 @@ pub fn lint(program: &Program) -> Vec<Fault> {
                 fault(Rule::Order, why);
             }
         }
-        if walk.dropped && matches!(op.act, Act::Reach { .. }) {
+        if walk.dropped && matches!(op.act, Act::Copy { .. } | Act::Reach { .. }) {
             fault(Rule::Order, "a walk after privilege was given up".to_string());
         }
         if let Some(why) = walk.denies(program, op) {
@@ -137,6 +137,7 @@ impl Walk {
                 });
                 found
             }
+            Act::Copy { from, to } => empty(from).or_else(|| empty(to)),
             Act::Reach { dir, .. } => empty(dir),
             Act::Tell { fd, slot } => empty(fd).or_else(|| empty(Handle::slot(slot.0))),
             Act::Abort { .. }
@@ -257,6 +258,7 @@ fn ends(op: &Op) -> bool {
         Act::Call(Call::Execve { .. }) => op.on_error == OnError::Fail,
         Act::Call(call) => matches!(call, Call::Exit { .. }),
         Act::Check { .. }
+        | Act::Copy { .. }
         | Act::Fork { .. }
         | Act::Jump { .. }
         | Act::Reach { .. }
@@ -292,8 +294,10 @@ fn denied(program: &Program, filter: u16, op: &Op) -> Option<String> {
             let signal = usize::try_from(flags).unwrap_or(0) | flags::SIGCHLD as usize;
             ("clone", number::CLONE, [signal, 0, 0, 0, 0, 0])
         }
-        // It takes five calls to make something, and none of them is worth a filter's pardon.
-        Act::Reach { .. } => return Some("a walk is behind the filter".to_string()),
+        // They take a dozen calls, and none is worth a filter's pardon.
+        Act::Copy { .. } | Act::Reach { .. } => {
+            return Some("a walk is behind the filter".to_string());
+        }
         Act::Tell { .. } => ("write", number::WRITE, [0; 6]),
         Act::Abort { .. } | Act::Check { .. } | Act::End | Act::Jump { .. } => return None,
     };

@@ -11,6 +11,7 @@
 #[cfg(not(cofferdam_stub))]
 mod builder;
 mod calls;
+mod copy;
 mod cursor;
 mod errno;
 mod fd;

@@ -96,6 +96,13 @@ pub enum Act {
         /// The error to report.
         errno: Errno,
     },
+    /// Copies what a directory holds, and its mode, to an empty one that nobody else has.
+    Copy {
+        /// Which directory.
+        from: Handle,
+        /// The empty one.
+        to: Handle,
+    },
     /// Ends the program well: the process exits with status 0.
     End,
     /// Makes a copy of this process, which goes on behind this operation; this process goes on

@@ -40,6 +40,7 @@ impl Program {
             Act::Abort { errno } => format!("abort {errno:?}"),
             Act::Call(call) => self.show(&call),
             Act::Check { errno } => format!("check zero, else {errno:?}"),
+            Act::Copy { from, to } => format!("copy({}, {})", handle(from), handle(to)),
             Act::End => "end".to_string(),
             Act::Fork { flags, ops } => {
                 format!("fork({}) else {}", named("clone", flags), target(at, ops))

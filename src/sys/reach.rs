@@ -119,9 +119,9 @@ fn open<K: Kernel + ?Sized>(kernel: &K, dir: RawFd, path: &CStr, mode: u32) -> R
 
 fn make<K: Kernel + ?Sized>(kernel: &K, dir: RawFd, path: &CStr, mode: u32) -> Result<u64, Errno> {
     if mode & S_IFMT == S_IFDIR {
-        kernel.call(Call::Mkdirat { dir, path, mode: mode & !S_IFMT })
+        insist(kernel, Call::Mkdirat { dir, path, mode: mode & !S_IFMT })
     } else {
-        kernel.call(Call::Mknodat { dir, path, mode, device: 0 })
+        insist(kernel, Call::Mknodat { dir, path, mode, device: 0 })
     }
 }
 
@@ -134,7 +134,7 @@ fn follow<K: Kernel + ?Sized>(
 ) -> Result<(), Errno> {
     let name = Path::of(path.slice(part.start, part.end))?;
     let buf = [const { Cell::new(0) }; PATH_MAX];
-    let len = match kernel.call(Call::Readlinkat { dir, path: name.text()?, buf: &buf[..] }) {
+    let len = match insist(kernel, Call::Readlinkat { dir, path: name.text()?, buf: &buf[..] }) {
         // It is no link any more, or nothing: whoever changed that costs himself a link.
         Err(Errno::EINVAL | Errno::ENOENT) => return Ok(()),
         answer => usize::try_from(answer?).unwrap_or(usize::MAX),

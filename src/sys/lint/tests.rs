@@ -134,20 +134,28 @@ fn nothing_is_made_without_privilege_nor_behind_a_filter() {
         let slot = builder.take();
         builder.push(Act::Reach { dir, path, mode: S_IFDIR }, OnError::Fail, slot);
     };
+    let copy = |builder: &mut Builder| {
+        let act = Act::Copy { from: Handle::slot(0), to: Handle::slot(1) };
+        builder.push(act, OnError::Fail, Slot::NONE);
+    };
     let mut builder = Builder::new(1);
+    copy(&mut builder);
     reach(&mut builder);
+    copy(&mut builder);
     builder.call(Call::Setresuid { uid: 1000 });
     reach(&mut builder);
+    copy(&mut builder);
     execve(&mut builder);
-    assert_eq!(rules(&builder.finish()), [Rule::Order]);
+    assert_eq!(rules(&builder.finish()), [Rule::Slot, Rule::Order, Rule::Order]);
     #[cfg(feature = "linux")]
     {
         let mut builder = Builder::new(1);
         let filter = builder.block(&all_but(0));
         builder.call(Call::Seccomp { flags: 0, filter });
         reach(&mut builder);
+        copy(&mut builder);
         execve(&mut builder);
-        assert_eq!(rules(&builder.finish()), [Rule::Filter]);
+        assert_eq!(rules(&builder.finish()), [Rule::Filter, Rule::Filter]);
     }
 }
 
