@@ -17,6 +17,7 @@ use cofferdam::sys::{Call, Errno, Kernel, Live};
 mod laws {
     pub(crate) mod cgroups;
     pub(crate) mod children;
+    pub(crate) mod copy;
     pub(crate) mod fifos;
     pub(crate) mod files;
     pub(crate) mod ground;
@@ -25,6 +26,7 @@ mod laws {
     pub(crate) mod locks;
     pub(crate) mod mounts;
     pub(crate) mod processes;
+    pub(crate) mod reach;
     pub(crate) mod sockets;
     pub(crate) mod walks;
 }

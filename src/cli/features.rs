@@ -21,10 +21,8 @@ pub(super) fn features(_: &Session<'_>, _: &Parsed) -> Result<u8, Problem> {
 }
 
 fn document() -> Value {
-    let supported = words::MOUNT_OPTIONS.iter().filter(|(name, does)| {
-        // Read, and refused when the program is compiled.
-        *does != MountOption::Unsupported && *name != "tmpcopyup"
-    });
+    let supported =
+        words::MOUNT_OPTIONS.iter().filter(|(_, does)| *does != MountOption::Unsupported);
     let mut annotations = json!({
         "org.opencontainers.runc.checkpoint.enabled": "false",
         "io.github.cofferdam.version": env!("CARGO_PKG_VERSION"),

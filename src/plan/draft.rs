@@ -10,7 +10,7 @@ use crate::spec::{Invalid, Reason};
 use crate::sys::flags::{
     AT_EMPTY_PATH, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, O_CLOEXEC, O_DIRECTORY,
     O_PATH, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS, S_IFREG,
+    RESOLVE_NO_SYMLINKS, S_IFDIR, S_IFREG,
 };
 use crate::sys::{
     Act, Builder, Call, Compiled, Errno, Handle, List, OnError, Program, Room, Slot, Text,
@@ -20,6 +20,8 @@ use crate::sys::{
 const LEAVES: u32 = 200;
 /// The mode of directories made on the way to a target.
 const DIRECTORY_MODE: u32 = 0o755;
+/// The mode of directories made for everybody.
+const SHARED_MODE: u32 = 0o1777;
 /// The mode of files made as targets.
 const FILE_MODE: u32 = 0o644;
 
@@ -32,6 +34,8 @@ pub(super) enum Leaf {
     File,
     /// A directory that no symbolic link leads to.
     PlainDirectory,
+    /// A directory; made as one that anybody may write to.
+    Shared,
 }
 
 impl From<Source> for Leaf {
@@ -239,7 +243,7 @@ impl<'a> Draft<'a> {
     fn make(&mut self, path: &str, leaf: Leaf, slot: Slot) {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let above = match leaf {
-            Leaf::Directory | Leaf::File => Leaf::Directory,
+            Leaf::Directory | Leaf::File | Leaf::Shared => Leaf::Directory,
             Leaf::PlainDirectory => Leaf::PlainDirectory,
         };
         let dev = if parent == "dev" { self.dev_if_empty() } else { None };
@@ -256,12 +260,23 @@ impl<'a> Draft<'a> {
             Leaf::Directory | Leaf::PlainDirectory => {
                 Call::Mkdirat { dir, path: name, mode: DIRECTORY_MODE }
             }
+            Leaf::Shared => Call::Mkdirat { dir, path: name, mode: SHARED_MODE },
             Leaf::File => Call::Mknodat { dir, path: name, mode: S_IFREG | FILE_MODE, device: 0 },
         };
         self.b.call_or(making, &[Errno::EEXIST]);
         self.made.insert(path.to_owned());
-        let call = self.resolving(path, leaf);
-        self.b.push(Act::Call(call), OnError::Fail, slot);
+        let act = match leaf {
+            Leaf::Directory => self.reaching(path, S_IFDIR | DIRECTORY_MODE),
+            Leaf::File => self.reaching(path, S_IFREG | FILE_MODE),
+            Leaf::PlainDirectory => Act::Call(self.resolving(path, leaf)),
+            Leaf::Shared => self.reaching(path, S_IFDIR | SHARED_MODE),
+        };
+        self.b.push(act, OnError::Fail, slot);
+    }
+
+    /// The image's links may lead to what is not there yet.
+    fn reaching(&mut self, path: &str, mode: u32) -> Act {
+        Act::Reach { dir: self.root, path: self.text(path), mode }
     }
 
     /// Returns the mount at `/dev`, opened once, if it began empty.
@@ -286,7 +301,7 @@ impl<'a> Draft<'a> {
 
     fn resolving(&mut self, path: &str, leaf: Leaf) -> Call<Compiled> {
         let (flags, links) = match leaf {
-            Leaf::Directory => (O_DIRECTORY, 0),
+            Leaf::Directory | Leaf::Shared => (O_DIRECTORY, 0),
             Leaf::File => (0, 0),
             Leaf::PlainDirectory => (O_DIRECTORY, RESOLVE_NO_SYMLINKS),
         };

@@ -3,6 +3,7 @@
 //! | mount        | calls                                                                  |
 //! |--------------|------------------------------------------------------------------------|
 //! | file system  | openat2(target), fchdir, mount on `.`                                  |
+//! | filled tmpfs | mount over the root, openat2 it, copy, move_mount                      |
 //! | bind         | open_tree(source), mount_setattr, openat2(target), move_mount          |
 //! | cgroup       | see [`cgroups`](super::cgroups)                                        |
 //!
@@ -18,9 +19,9 @@ use crate::sys::flags::{
     MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW,
     MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME, MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME,
     MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_PRIVATE, MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT,
-    MS_SHARED, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE,
+    MS_SHARED, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE, O_DIRECTORY, O_PATH,
 };
-use crate::sys::{Call, Errno, Handle, Slot};
+use crate::sys::{Act, Call, Errno, Handle, OnError, Slot};
 
 /// What may be mounted below `/proc`: what lxcfs and its like put there.
 const IN_PROC: [&str; 10] = [
@@ -70,8 +71,9 @@ pub(super) fn check(spec: &Spec, draft: &Draft<'_>) -> Result<(), Invalid> {
         if bind && !mount.data.is_empty() {
             return refuse("options", Reason::Malformed("a bind mount has no file system options"));
         }
-        if mount.tmpcopyup {
-            return refuse("options", Reason::Unsupported);
+        let tmpfs = matches!(&mount.kind, MountKind::Filesystem(kind) if kind == "tmpfs");
+        if mount.tmpcopyup && !tmpfs {
+            return refuse("options", Reason::Malformed("only a tmpfs is filled with a copy"));
         }
         if old && tree_attributes(mount) != (0, 0) {
             return refuse("options", Reason::Unsupported);
@@ -146,6 +148,9 @@ pub(super) fn readonly(draft: &mut Draft<'_>, path: &str, flags: u64) {
 
 fn file_system(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
     let MountKind::Filesystem(kind) = &mount.kind else { return };
+    if mount.tmpcopyup {
+        return filled(draft, spec, mount, path);
+    }
     if mount.propagation.is_empty()
         && tree_attributes(mount) == (0, 0)
         && in_dev(draft, mount, path)
@@ -184,6 +189,38 @@ fn file_system(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
         travel(draft, &placed, mount);
         draft.done(mounted);
     }
+}
+
+/// Fills a tmpfs with what the image has at its target, and puts it there when it is whole.
+///
+/// It is filled over the root, whose path is the host's: the image has no name for it yet.
+fn filled(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
+    draft.about(format!("fill tmpfs on {}", mount.target));
+    let target = draft.target(path, Leaf::Shared);
+    let root = from(draft.situation.bundle, &spec.rootfs.path);
+    let source = mount.source.as_deref().unwrap_or("tmpfs");
+    let (flags, data) = (mount.set.bits() & !MS_RDONLY, mount.data.as_str());
+    draft.mount(Mounting { source, target: &root, kind: "tmpfs", flags, data });
+    let memory = draft.open_host(&root, O_PATH | O_DIRECTORY);
+    let copy = Act::Copy { from: handle(target), to: handle(memory) };
+    draft.b.push(copy, OnError::Fail, Slot::NONE);
+    if let Some(mode) = asked_mode(data) {
+        let (dir, path) = (handle(memory), draft.text("."));
+        draft.b.call(Call::Fchmodat { dir, path, mode });
+    }
+    draft.attach(memory, target);
+    draft.done(target);
+    draft.mounted(path, Content::Some);
+    let placed = Placed { mount: memory, path, leaf: Leaf::Directory };
+    tree(draft, &placed, mount);
+    travel(draft, &placed, mount);
+    draft.done(memory);
+}
+
+/// Returns the mode that a tmpfs is told to have.
+fn asked_mode(data: &str) -> Option<u32> {
+    let mut given = data.split(',').filter_map(|option| option.strip_prefix("mode="));
+    given.next_back().and_then(|mode| u32::from_str_radix(mode, 8).ok())
 }
 
 /// Mounts on a directory made for it in a `/dev` that is a fresh tmpfs: nobody else can have put
@@ -290,7 +327,7 @@ fn travel(draft: &mut Draft<'_>, placed: &Placed<'_>, mount: &Mount) {
 fn change(draft: &mut Draft<'_>, placed: &Placed<'_>, flags: u64) {
     let (parent, name) = placed.path.rsplit_once('/').unwrap_or(("", placed.path));
     match placed.leaf {
-        Leaf::Directory | Leaf::PlainDirectory => {
+        Leaf::Directory | Leaf::PlainDirectory | Leaf::Shared => {
             draft.b.call(Call::Fchdir { fd: handle(placed.mount) });
             draft.mount(Mounting { target: ".", flags, ..Mounting::default() });
         }

@@ -161,7 +161,13 @@ impl Builder {
                 *ops = distance;
             }
             (
-                Act::Abort { .. } | Act::Call(_) | Act::Check { .. } | Act::End | Act::Tell { .. },
+                Act::Abort { .. }
+                | Act::Call(_)
+                | Act::Check { .. }
+                | Act::Copy { .. }
+                | Act::End
+                | Act::Reach { .. }
+                | Act::Tell { .. },
                 OnError::Accept(_) | OnError::Fail,
             ) => (),
         }

@@ -5,10 +5,12 @@
 use core::cell::Cell;
 
 use super::calls::Call;
+use super::copy::copy;
 use super::errno::Errno;
 use super::form::{Binder, Compiled, Handle, Live, RawFd};
 use super::kernel::Kernel;
 use super::op::{Act, Code, OnError, Op, SLOTS};
+use super::reach::{Goal, insist, reach};
 
 /// A place in a program, with what the program holds there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +66,11 @@ impl Cursor {
                 [0, 0, 0, 0, ..] => self.advance(1),
                 _ => Turn::Failed { op: self.at, errno },
             },
+            Act::Copy { from, to } => {
+                let ends = self.raw(from).zip(self.raw(to)).ok_or(Errno::EFAULT);
+                let answer = ends.and_then(|(from, to)| copy(kernel, from, to));
+                self.settle(op, answer)
+            }
             Act::End => Turn::Over,
             Act::Fork { flags, ops } => match kernel.call(Call::Fork { flags }) {
                 Ok(0) => self.advance(1),
@@ -74,6 +81,12 @@ impl Cursor {
                 Err(errno) => Turn::Failed { op: self.at, errno },
             },
             Act::Jump { ops } => self.advance(ops.saturating_add(1)),
+            Act::Reach { dir, path, mode } => {
+                let goal =
+                    || Some(Goal { dir: self.raw(dir)?, path: path.within(code.bytes)?, mode });
+                let answer = goal().ok_or(Errno::EFAULT).and_then(|goal| reach(goal, kernel));
+                self.settle(op, answer)
+            }
             Act::Tell { fd, slot } => {
                 let answer = self.tell(fd, slot.0, kernel);
                 self.settle(op, answer)
@@ -99,12 +112,7 @@ impl Cursor {
         let binder =
             Binder { bytes: code.bytes, slots: &self.slots, room: room.as_array_of_cells() };
         let live = call.bind(&binder).ok_or(Errno::EFAULT)?;
-        let answer = loop {
-            match kernel.call(live) {
-                Err(Errno::EINTR) => (),
-                answer => break answer,
-            }
-        };
+        let answer = insist(kernel, live);
         self.room = room.get();
         let count = answer?;
         match wanted(&live) {
@@ -116,11 +124,15 @@ impl Cursor {
 
     fn tell<K: Kernel + ?Sized>(&self, fd: Handle, slot: u8, kernel: &K) -> Result<u64, Errno> {
         let number = self.slots.get(usize::from(slot)).copied().ok_or(Errno::EFAULT)?;
-        let fd = match fd.as_slot() {
-            Some(slot) => self.slots.get(slot).copied().ok_or(Errno::EFAULT)?,
-            None => fd.0,
-        };
+        let fd = self.raw(fd).ok_or(Errno::EFAULT)?;
         kernel.call(Call::Write { fd, bytes: &number.to_le_bytes() })
+    }
+
+    fn raw(&self, fd: Handle) -> Option<RawFd> {
+        match fd.as_slot() {
+            Some(slot) => self.slots.get(slot).copied(),
+            None => Some(fd.0),
+        }
     }
 
     fn settle(&mut self, op: &Op, answer: Result<u64, Errno>) -> Turn {

@@ -123,6 +123,14 @@ pub struct Text {
     pub at: u32,
 }
 
+impl Text {
+    /// Returns the string in those bytes, if they hold it.
+    pub(super) fn within(self, bytes: &[u8]) -> Option<&CStr> {
+        let rest = bytes.get(usize::try_from(self.at).ok()?..)?;
+        CStr::from_bytes_until_nul(rest).ok()
+    }
+}
+
 /// A run of a program's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
@@ -256,8 +264,7 @@ impl<'a> Bind<'a> for Text {
     type Alive = &'a CStr;
 
     fn bind(self, binder: &Binder<'a>) -> Option<&'a CStr> {
-        let rest = binder.bytes.get(usize::try_from(self.at).ok()?..)?;
-        CStr::from_bytes_until_nul(rest).ok()
+        self.within(binder.bytes)
     }
 }
 

@@ -78,6 +78,9 @@ pub fn lint(program: &Program) -> Vec<Fault> {
                 fault(Rule::Order, why);
             }
         }
+        if walk.dropped && matches!(op.act, Act::Copy { .. } | Act::Reach { .. }) {
+            fault(Rule::Order, "a walk after privilege was given up".to_string());
+        }
         if let Some(why) = walk.denies(program, op) {
             fault(Rule::Filter, why);
         }
@@ -134,6 +137,8 @@ impl Walk {
                 });
                 found
             }
+            Act::Copy { from, to } => empty(from).or_else(|| empty(to)),
+            Act::Reach { dir, .. } => empty(dir),
             Act::Tell { fd, slot } => empty(fd).or_else(|| empty(Handle::slot(slot.0))),
             Act::Abort { .. }
             | Act::Check { .. }
@@ -252,7 +257,12 @@ fn ends(op: &Op) -> bool {
         Act::Abort { .. } | Act::End => true,
         Act::Call(Call::Execve { .. }) => op.on_error == OnError::Fail,
         Act::Call(call) => matches!(call, Call::Exit { .. }),
-        Act::Check { .. } | Act::Fork { .. } | Act::Jump { .. } | Act::Tell { .. } => false,
+        Act::Check { .. }
+        | Act::Copy { .. }
+        | Act::Fork { .. }
+        | Act::Jump { .. }
+        | Act::Reach { .. }
+        | Act::Tell { .. } => false,
     }
 }
 
@@ -283,6 +293,10 @@ fn denied(program: &Program, filter: u16, op: &Op) -> Option<String> {
         Act::Fork { flags, .. } => {
             let signal = usize::try_from(flags).unwrap_or(0) | flags::SIGCHLD as usize;
             ("clone", number::CLONE, [signal, 0, 0, 0, 0, 0])
+        }
+        // They take a dozen calls, and none is worth a filter's pardon.
+        Act::Copy { .. } | Act::Reach { .. } => {
+            return Some("a walk is behind the filter".to_string());
         }
         Act::Tell { .. } => ("write", number::WRITE, [0; 6]),
         Act::Abort { .. } | Act::Check { .. } | Act::End | Act::Jump { .. } => return None,

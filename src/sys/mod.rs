@@ -11,9 +11,9 @@
 #[cfg(not(cofferdam_stub))]
 mod builder;
 mod calls;
+mod copy;
 mod cursor;
 mod errno;
-#[cfg(not(cofferdam_stub))]
 mod fd;
 pub mod flags;
 mod form;
@@ -27,6 +27,7 @@ mod op;
 mod print;
 #[cfg(not(cofferdam_stub))]
 mod program;
+mod reach;
 #[cfg(not(cofferdam_stub))]
 mod syscalls;
 

@@ -2,7 +2,7 @@
 
 use super::calls::Call;
 use super::errno::Errno;
-use super::form::{Compiled, Handle};
+use super::form::{Compiled, Handle, Text};
 
 /// How many descriptors a program can hold by name.
 pub const SLOTS: usize = 16;
@@ -96,6 +96,13 @@ pub enum Act {
         /// The error to report.
         errno: Errno,
     },
+    /// Copies what a directory holds, and its mode, to an empty one that nobody else has.
+    Copy {
+        /// Which directory.
+        from: Handle,
+        /// The empty one.
+        to: Handle,
+    },
     /// Ends the program well: the process exits with status 0.
     End,
     /// Makes a copy of this process, which goes on behind this operation; this process goes on
@@ -110,6 +117,16 @@ pub enum Act {
     Jump {
         /// How many operations are passed over.
         ops: u16,
+    },
+    /// Opens a path below a directory, as `O_PATH` does; what is missing is made, at the ends of
+    /// links too, below the same directory.
+    Reach {
+        /// The directory that nothing leads out of.
+        dir: Handle,
+        /// The path.
+        path: Text,
+        /// What is made at the end: a directory or a file, with its mode.
+        mode: u32,
     },
     /// Writes the number kept in a slot to a descriptor, as four bytes, least first.
     Tell {

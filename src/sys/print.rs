@@ -40,11 +40,16 @@ impl Program {
             Act::Abort { errno } => format!("abort {errno:?}"),
             Act::Call(call) => self.show(&call),
             Act::Check { errno } => format!("check zero, else {errno:?}"),
+            Act::Copy { from, to } => format!("copy({}, {})", handle(from), handle(to)),
             Act::End => "end".to_string(),
             Act::Fork { flags, ops } => {
                 format!("fork({}) else {}", named("clone", flags), target(at, ops))
             }
             Act::Jump { ops } => format!("jump {}", target(at, ops)),
+            Act::Reach { dir, path, mode } => {
+                let path = self.operand("reach", "path", Operand::Text(path));
+                format!("reach({}, {path}, {mode:#o})", handle(dir))
+            }
             Act::Tell { fd, slot } => format!("tell({}, s{})", handle(fd), slot.0),
         };
         match op.on_error {

@@ -8,6 +8,7 @@ mod contract;
 mod filter;
 mod life;
 mod limits;
+mod mounts;
 mod process;
 mod sandbox;
 mod terminal;

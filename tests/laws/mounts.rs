@@ -228,6 +228,41 @@ crate::laws! {
         assert_eq!(answer, None);
     }
 
+    fn a_mount_moves_onto_what_it_covered_and_what_it_covers_is_still_open(ground) {
+        ground.directory("m");
+        let answer = alone(ground, |b, at| {
+            mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
+            mount(b, ["", &at("m"), ""], flags::MS_PRIVATE);
+            mkdir(b, &at("m/t"));
+            mkdir(b, &at("m/t/before"));
+            let [below, above] = ["m/t", "m"].map(|path| {
+                if path == "m" {
+                    mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
+                    mkdir(b, &at("m/moved"));
+                }
+                let (dir, path) = (Handle::CWD, b.text(&at(path)));
+                let flags = flags::O_PATH | flags::O_CLOEXEC;
+                let slot = b.open(Call::Openat2 { dir, path, flags, mode: 0, resolve: 0 });
+                Handle::slot(slot.0)
+            });
+            let empty = b.text("");
+            b.call(Call::MoveMount {
+                from_dir: above,
+                from_path: empty,
+                to_dir: below,
+                to_path: empty,
+                flags: flags::MOVE_MOUNT_F_EMPTY_PATH | flags::MOVE_MOUNT_T_EMPTY_PATH,
+            });
+            open(b, &at("m/t/moved"), 0);
+            refuse_open(b, &at("m/t/before"), Errno::ENOENT);
+            refuse_open(b, &at("m/moved"), Errno::ENOENT);
+            let (path, flags) = (b.text("before"), flags::O_PATH);
+            let resolve = flags::RESOLVE_BENEATH | flags::RESOLVE_NO_XDEV;
+            b.call(Call::Openat2 { dir: below, path, flags, mode: 0, resolve });
+        });
+        assert_eq!(answer, None);
+    }
+
     fn attributes_of_what_is_no_mount_are_einval(ground) {
         ground.directory("d");
         let answer = alone(ground, |b, at| {

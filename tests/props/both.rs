@@ -10,7 +10,7 @@ use std::cell::RefCell;
 
 use cofferdam::backend::fake::{Profile, World};
 use cofferdam::backend::linux::Linux;
-use cofferdam::spec::{BlockIo, Cpu, Limit, Memory, Resources, Spec};
+use cofferdam::spec::{BlockIo, Cpu, Limit, Memory, Mount, MountKind, Resources, Spec};
 use cofferdam::sys::{CWD, Kernel, Syscalls};
 use cofferdam::{Create, Error, Exec, Exit, Runtime};
 
@@ -48,6 +48,17 @@ fn life<K: Kernel>(runtime: &Runtime<K>, create: &Create) -> Result<Vec<String>,
     Ok(seen)
 }
 
+/// Binds a file to where a link of the image leads.
+fn bound<K: Kernel>(runtime: &Runtime<K>, create: &Create) -> Result<(), Error> {
+    let mut create = create.clone();
+    let mut mount = Mount::new(MountKind::Bind { recursive: true }, "/etc/conf");
+    mount.source = Some("/etc/passwd".to_owned());
+    create.spec.mounts.push(mount);
+    let container = runtime.create("bound", &create)?;
+    container.start()?;
+    container.force_delete().map(drop)
+}
+
 fn sleeper(bundle: &str, rootfs: &str) -> Create {
     let spec = Spec::usual(rootfs, ["/bin/sleep", "1000"]);
     Create { bundle: bundle.to_owned(), spec, ..Create::default() }
@@ -68,6 +79,27 @@ const SEEN: &[&str] = &[
     "container does not exist",
     "0",
 ];
+
+#[test]
+fn a_target_is_made_where_its_links_lead_on_linux() {
+    let place = Place::new();
+    std::os::unix::fs::symlink("../run/made/conf", place.rootfs() + "/etc/conf").unwrap();
+    let runtime = Runtime::new(Linux, place.state()).unwrap();
+    bound(&runtime, &sleeper(&place.bundle(), &place.rootfs())).unwrap();
+    assert_eq!(std::fs::read(place.rootfs() + "/run/made/conf").unwrap(), b"");
+}
+
+#[test]
+fn a_target_is_made_where_its_links_lead_on_the_fake_kernel() {
+    let mut fresh = world(Profile::default());
+    fresh.symlink("../run/made/conf", "/bundle/rootfs/etc/conf");
+    fresh.write_file("/etc/passwd", b"");
+    let world = RefCell::new(fresh);
+    let pid = world.borrow_mut().client();
+    let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
+    bound(&runtime, &sleeper("/bundle", "/bundle/rootfs")).unwrap();
+    assert_eq!(world.borrow().read_file("/bundle/rootfs/run/made/conf"), Some(Vec::new()));
+}
 
 #[test]
 fn a_life_on_linux() {

@@ -283,7 +283,11 @@ fn mounting() -> Spec {
     file.set = MountFlags::RDONLY;
     let mut tmpfs = Mount::new(MountKind::Filesystem("tmpfs".to_owned()), "/run");
     tmpfs.set = MountFlags::RDONLY | MountFlags::NODEV;
-    spec.mounts = vec![readonly, shared, file, tmpfs, bind("/x", "/run/x")];
+    let mut filled = Mount::new(MountKind::Filesystem("tmpfs".to_owned()), "/var/tmp");
+    filled.tmpcopyup = true;
+    filled.data = "size=1m,mode=0700".to_owned();
+    filled.propagation = vec![Propagation { sharing: Sharing::Private, recursive: true }];
+    spec.mounts = vec![readonly, shared, file, tmpfs, bind("/x", "/run/x"), filled];
     spec.masked_paths = vec!["/proc/kcore".to_owned(), "/sys/firmware".to_owned()];
     spec.readonly_paths = vec!["/proc/sys".to_owned()];
     spec.sysctls = vec![Sysctl::new("net.ipv4.ip_forward", "1").expect("is a name")];
@@ -388,6 +392,10 @@ fn what_cannot_be_had_is_refused() {
     let situation = world.situation();
     let with = |mount| plan::init(&Spec { mounts: vec![mount], ..bare() }, &situation);
     assert_eq!(at(with(bind("/x", "/.."))), "/mounts/0/destination: the root itself");
+    let mut filled = bind("/x", "/y");
+    filled.tmpcopyup = true;
+    let copy = "/mounts/0/options: only a tmpfs is filled with a copy";
+    assert_eq!(at(with(filled)), copy);
     let proc = "/mounts/0/destination: only a proc belongs on /proc";
     assert_eq!(at(with(bind("/x", "/proc"))), proc);
     assert_eq!(at(with(bind("/x", "/proc/sys"))), proc);

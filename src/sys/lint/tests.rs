@@ -1,6 +1,6 @@
 //! Each rule of the lint, broken by a program of its own.
 
-use crate::sys::flags::{O_CLOEXEC, O_PATH, PR_SET_NO_NEW_PRIVS};
+use crate::sys::flags::{O_CLOEXEC, O_PATH, PR_SET_NO_NEW_PRIVS, S_IFDIR};
 use crate::sys::{Act, Builder, Call, Errno, Handle, OnError, Program, Rule, Slot, lint};
 
 /// Allows everything but one call, which it answers with EPERM.
@@ -124,6 +124,38 @@ fn nothing_is_mounted_without_privilege() {
         builder.call(Call::Mount { source: here, target: here, kind: here, flags: 0, data: here });
         execve(&mut builder);
         assert_eq!(rules(&builder.finish()), [Rule::Order]);
+    }
+}
+
+#[test]
+fn nothing_is_made_without_privilege_nor_behind_a_filter() {
+    let reach = |builder: &mut Builder| {
+        let (dir, path) = (Handle::slot(0), builder.text("made"));
+        let slot = builder.take();
+        builder.push(Act::Reach { dir, path, mode: S_IFDIR }, OnError::Fail, slot);
+    };
+    let copy = |builder: &mut Builder| {
+        let act = Act::Copy { from: Handle::slot(0), to: Handle::slot(1) };
+        builder.push(act, OnError::Fail, Slot::NONE);
+    };
+    let mut builder = Builder::new(1);
+    copy(&mut builder);
+    reach(&mut builder);
+    copy(&mut builder);
+    builder.call(Call::Setresuid { uid: 1000 });
+    reach(&mut builder);
+    copy(&mut builder);
+    execve(&mut builder);
+    assert_eq!(rules(&builder.finish()), [Rule::Slot, Rule::Order, Rule::Order]);
+    #[cfg(feature = "linux")]
+    {
+        let mut builder = Builder::new(1);
+        let filter = builder.block(&all_but(0));
+        builder.call(Call::Seccomp { flags: 0, filter });
+        reach(&mut builder);
+        copy(&mut builder);
+        execve(&mut builder);
+        assert_eq!(rules(&builder.finish()), [Rule::Filter, Rule::Filter]);
     }
 }
 

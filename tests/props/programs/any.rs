@@ -102,6 +102,7 @@ fn mount() -> impl Strategy<Value = Mount> {
     let how = (flags(), flags(), vec(propagation(), 0..3));
     (kind, path(), option::weighted(0.9, path()), how).prop_map(
         |(kind, target, source, (set, clear, propagation))| Mount {
+            tmpcopyup: clear.contains(MountFlags::NOSUID),
             source,
             set,
             clear,
