@@ -79,6 +79,8 @@ pub(super) struct Draft<'a> {
     made: BTreeSet<String>,
     /// The mount at `/dev`, if it began empty and was opened since.
     dev: Option<Slot>,
+    /// Behind which operation the working directory is that mount for sure.
+    pub(super) within_dev: Option<u16>,
 }
 
 impl<'a> Draft<'a> {
@@ -95,6 +97,7 @@ impl<'a> Draft<'a> {
             mounted: BTreeMap::new(),
             made: BTreeSet::new(),
             dev: None,
+            within_dev: None,
         }
     }
 

@@ -238,10 +238,13 @@ fn in_dev(draft: &mut Draft<'_>, mount: &Mount, path: &str) -> bool {
     let source = mount.source.as_deref().unwrap_or(kind);
     let late = if is_late_readonly(mount) { MS_RDONLY } else { 0 };
     let (flags, data) = (mount.set.bits() & !late, mount.data.as_str());
-    draft.b.call(Call::Fchdir { fd: dir });
+    if draft.within_dev != Some(draft.b.at()) {
+        draft.b.call(Call::Fchdir { fd: dir });
+    }
     let made = draft.text(name);
     draft.b.call(Call::Mkdirat { dir: Handle::CWD, path: made, mode: 0o755 });
     draft.mount(Mounting { source, target: name, kind, flags, data });
+    draft.within_dev = Some(draft.b.at());
     draft.mounted(path, if kind == "tmpfs" { Content::Empty } else { Content::Some });
     true
 }
