@@ -14,7 +14,7 @@
 //! Release    ──────────────────────▶  waits at the gate, and outlives us from here on
 //! ```
 
-use crate::plan::{Given, Plan, Stream};
+use crate::plan::{self, Given, Plan, Stream};
 use crate::spec::IdMap;
 use crate::state::{Record, Stage};
 use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls};
@@ -88,8 +88,8 @@ pub(super) fn launch<K: Kernel>(
     }
     // Beside the gate, so that fewer gaps are to be closed between what the child keeps.
     let [theirs, ours] = kernel.socketpair().doing(what)?;
-    let state = if plan.given.contains(&Given::HookState) {
-        Some(hooks::blank(kernel).doing(|| "make the state that hooks read")?)
+    let files = if plan.given.contains(&Given::HookState) {
+        Some(hooks::Files::new(kernel).doing(|| "make the files of hooks")?)
     } else {
         None
     };
@@ -101,7 +101,10 @@ pub(super) fn launch<K: Kernel>(
             (Given::Console, Console::Socket(socket)) => socket,
             (Given::Console, Console::None | Console::Relay) => -1,
             (Given::Init, _) => op.init.as_ref().map_or(-1, Fd::raw),
-            (Given::HookState, _) => state.as_ref().map_or(-1, Fd::raw),
+            (Given::HookOutput(stream), _) => {
+                files.as_ref().map_or(-1, |files| files.output(*stream))
+            }
+            (Given::HookState, _) => files.as_ref().map_or(-1, hooks::Files::state),
             (Given::Stream(stream), _) => stream_fd(&handed.stdio, *stream),
         });
     }
@@ -119,7 +122,7 @@ pub(super) fn launch<K: Kernel>(
     let (pid, pidfd) = kernel.spawn(child).doing(what)?;
     op.child = Some(Child { pid, pidfd });
     op.sync = Some(ours);
-    op.state = state;
+    op.hooks = files;
     Ok(())
 }
 
@@ -166,8 +169,8 @@ pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
     let hooks = &create.spec.hooks;
     let pid = op.child.as_ref().map_or(0, |child| child.pid);
     let state = hooks::state(&op.record, "creating", pid);
-    if let Some(file) = &op.state {
-        op.kernel.write_all(file.raw(), state.as_bytes()).doing(|| "write the state for hooks")?;
+    if let Some(files) = &op.hooks {
+        files.tell(op.kernel, &state).doing(|| "write the state for hooks")?;
     }
     hooks::run_all(op, "prestart", &hooks.prestart, &state)?;
     hooks::run_all(op, "createRuntime", &hooks.create_runtime, &state)?;
@@ -213,6 +216,7 @@ pub(super) fn expect<K: Kernel>(
     let Some(sync) = &op.sync else { return Ok(()) };
     loop {
         match receive(op.kernel, sync)? {
+            Message::Ended { op: at, status } => return Err(ended(op, plan, at, status)),
             Message::Failed { op: at, errno } => {
                 return Err(Failure::told(plan.explain(at, errno), errno));
             }
@@ -233,6 +237,17 @@ pub(super) fn expect<K: Kernel>(
             }
             Message::Terminal(master) => op.terminal = Some(master),
         }
+    }
+}
+
+/// Says which hook within the container has ended badly, and how.
+fn ended<K: Kernel>(op: &Operation<'_, '_, K>, plan: &Plan, at: u16, status: u16) -> Failure {
+    let about = plan.program.about(at);
+    let said = op.hooks.as_ref().map(|files| files.said(op.kernel, status));
+    let said = said.unwrap_or_else(|| Ok(plan::ending(status)));
+    match said {
+        Ok(said) => Failure::told(format!("{about}: {said}"), Errno::EPROTO),
+        Err(errno) => Failure::new(about, errno),
     }
 }
 

@@ -161,7 +161,7 @@ impl Builder {
                 *ops = distance;
             }
             (
-                Act::Abort { .. } | Act::Call(_) | Act::Check { .. } | Act::End | Act::Tell { .. },
+                Act::Abort { .. } | Act::Call(_) | Act::Check | Act::End | Act::Tell { .. },
                 OnError::Accept(_) | OnError::Fail,
             ) => (),
         }

@@ -25,6 +25,13 @@ pub struct Cursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub enum Turn {
+    /// A child that the program waited for has ended badly; the program is over.
+    Ended {
+        /// Which operation found out.
+        op: u16,
+        /// The child's status, as wait4(2) writes it.
+        status: u16,
+    },
     /// An operation failed; the program is over.
     Failed {
         /// Which.
@@ -60,9 +67,11 @@ impl Cursor {
                 let answer = self.ask(call, code, kernel);
                 self.settle(op, answer)
             }
-            Act::Check { errno } => match self.room {
-                [0, 0, 0, 0, ..] => self.advance(1),
-                _ => Turn::Failed { op: self.at, errno },
+            Act::Check => match self.room {
+                [0, 0, ..] => self.advance(1),
+                [low, high, ..] => {
+                    Turn::Ended { op: self.at, status: u16::from_le_bytes([low, high]) }
+                }
             },
             Act::End => Turn::Over,
             Act::Fork { flags, ops } => match kernel.call(Call::Fork { flags }) {

@@ -135,11 +135,7 @@ impl Walk {
                 found
             }
             Act::Tell { fd, slot } => empty(fd).or_else(|| empty(Handle::slot(slot.0))),
-            Act::Abort { .. }
-            | Act::Check { .. }
-            | Act::End
-            | Act::Fork { .. }
-            | Act::Jump { .. } => None,
+            Act::Abort { .. } | Act::Check | Act::End | Act::Fork { .. } | Act::Jump { .. } => None,
         };
         if usize::from(op.save.0) < SLOTS {
             self.filled |= 1 << op.save.0;
@@ -252,7 +248,7 @@ fn ends(op: &Op) -> bool {
         Act::Abort { .. } | Act::End => true,
         Act::Call(Call::Execve { .. }) => op.on_error == OnError::Fail,
         Act::Call(call) => matches!(call, Call::Exit { .. }),
-        Act::Check { .. } | Act::Fork { .. } | Act::Jump { .. } | Act::Tell { .. } => false,
+        Act::Check | Act::Fork { .. } | Act::Jump { .. } | Act::Tell { .. } => false,
     }
 }
 
@@ -285,7 +281,7 @@ fn denied(program: &Program, filter: u16, op: &Op) -> Option<String> {
             ("clone", number::CLONE, [signal, 0, 0, 0, 0, 0])
         }
         Act::Tell { .. } => ("write", number::WRITE, [0; 6]),
-        Act::Abort { .. } | Act::Check { .. } | Act::End | Act::Jump { .. } => return None,
+        Act::Abort { .. } | Act::Check | Act::End | Act::Jump { .. } => return None,
     };
     let number = u32::try_from(number).ok()?;
     let words = words.map(|word| word as u64);

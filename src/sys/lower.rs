@@ -57,6 +57,7 @@ pub mod number {
     pub const KILL: usize = 62;
     pub const FCNTL: usize = 72;
     pub const FLOCK: usize = 73;
+    pub const FTRUNCATE: usize = 77;
     pub const CHDIR: usize = 80;
     pub const FCHDIR: usize = 81;
     pub const FCHMOD: usize = 91;
@@ -225,6 +226,7 @@ fn files(call: &Call<Live<'_>>) -> Door {
             (number::FCNTL, [fd(f), short(command), long(argument), 0, 0, 0])
         }
         Call::Flock { fd: f, operation } => (number::FLOCK, [fd(f), short(operation), 0, 0, 0, 0]),
+        Call::Ftruncate { fd: f, length } => (number::FTRUNCATE, [fd(f), long(length), 0, 0, 0, 0]),
         Call::Getdents64 { fd: f, buf } => {
             (number::GETDENTS64, [fd(f), room(buf), buf.len(), 0, 0, 0])
         }

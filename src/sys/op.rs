@@ -91,11 +91,8 @@ pub enum Act {
     },
     /// Asks the kernel.
     Call(Call<Compiled>),
-    /// Ends the program with `errno` unless the cursor's bytes, as a `u32`, are zero.
-    Check {
-        /// The error to report.
-        errno: Errno,
-    },
+    /// Ends the program unless the status in the cursor's bytes, as wait4(2) writes it, is zero.
+    Check,
     /// Ends the program well: the process exits with status 0.
     End,
     /// Makes a copy of this process, which goes on behind this operation; this process goes on

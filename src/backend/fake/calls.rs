@@ -22,8 +22,8 @@ enum Door {
 const fn door(call: &Call<Live<'_>>) -> Door {
     match call {
         Call::Close { .. } | Call::CloseRange { .. } | Call::Dup3 { .. } | Call::Fcntl { .. }
-        | Call::Flock { .. } | Call::Getdents64 { .. } | Call::Ioctl { .. }
-        | Call::IoctlIn { .. } | Call::Lseek { .. } | Call::MemfdCreate { .. }
+        | Call::Flock { .. } | Call::Ftruncate { .. } | Call::Getdents64 { .. }
+        | Call::Ioctl { .. } | Call::IoctlIn { .. } | Call::Lseek { .. } | Call::MemfdCreate { .. }
         | Call::Pipe2 { .. } | Call::Poll { .. } | Call::Read { .. }
         | Call::Write { .. } => Door::Descriptor,
         Call::Chroot { .. } | Call::Mount { .. } | Call::MountSetattr { .. }
@@ -85,6 +85,7 @@ impl World {
             Call::Dup3 { old, new, flags } => self.dup3(pid, [old, new], flags),
             Call::Fcntl { fd, command, argument } => self.fcntl(pid, fd, (command, argument)),
             Call::Flock { fd, operation } => self.flock(pid, fd, operation),
+            Call::Ftruncate { fd, length } => self.ftruncate(pid, fd, length),
             Call::Getdents64 { fd, buf } => self.getdents(pid, fd, buf),
             // The loopback interface comes up; nothing else here is a terminal or an interface.
             Call::IoctlIn { fd, request: crate::sys::flags::SIOCSIFFLAGS, .. } => {

@@ -264,7 +264,12 @@ impl World {
         };
         running.cursor = cursor;
         match turn {
-            Turn::Failed { op, errno } => self.fail(pid, running, Report { op, errno }),
+            Turn::Ended { op, status } => {
+                self.fail(pid, running, Report { kind: b'E', what: [op, status] });
+            }
+            Turn::Failed { op, errno } => {
+                self.fail(pid, running, Report { kind: b'F', what: [op, errno.0] });
+            }
             Turn::Going => (),
             Turn::Over => self.die(pid, 0),
         }
@@ -311,13 +316,16 @@ impl World {
                 creds.gid = gid;
             }
             // No operation failed: the program has not begun.
-            _ => self.fail(pid, running, Report { op: u16::MAX, errno: Errno::EINVAL }),
+            _ => {
+                let what = [u16::MAX, Errno::EINVAL.0];
+                self.fail(pid, running, Report { kind: b'F', what });
+            }
         }
     }
 
     fn fail(&mut self, pid: Pid, running: &Running, report: Report) {
-        let [op, errno] = [report.op, report.errno.0].map(u16::to_le_bytes);
-        let bytes = [b'F', 0, op[0], op[1], errno[0], errno[1]];
+        let [op, number] = report.what.map(u16::to_le_bytes);
+        let bytes = [report.kind, 0, op[0], op[1], number[0], number[1]];
         if let Some(fd) = running.given.first().copied()
             && self.may_write(pid, fd, bytes.len())
         {
@@ -358,6 +366,8 @@ impl World {
 /// What a child says before it ends in failure.
 #[derive(Clone, Copy)]
 struct Report {
-    op: u16,
-    errno: Errno,
+    /// `F` for an operation that failed, `E` for a child that ended badly.
+    kind: u8,
+    /// Which operation, and its errno or the child's status.
+    what: [u16; 2],
 }

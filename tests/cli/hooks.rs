@@ -1,0 +1,87 @@
+//! Hooks: where they run, what they read, and what is told of their failure.
+
+use serde_json::{Value, json};
+
+use super::Cli;
+
+/// A hook that is a script, with what else is said of it.
+fn script(script: &str, more: Value) -> Value {
+    let mut hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", script] });
+    hook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    hook
+}
+
+/// A container that prints, with hooks of one kind.
+fn hooked(kind: &str, hooks: Value) -> Cli {
+    Cli::edited("echo payload", |config| config["hooks"] = json!({ kind: hooks }))
+}
+
+const KINDS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+#[test]
+fn a_failed_hook_is_told_with_its_number_its_status_and_what_it_said() {
+    let good = script("echo unheard; echo unheard >&2", json!({}));
+    let bad = script("echo out; echo err >&2; exit 3", json!({}));
+    for kind in ["prestart", "createRuntime", "createContainer", "poststart"] {
+        let cli = hooked(kind, json!([good, bad]));
+        let said = cli.say("run cli-hook-fails");
+        let told = format!("error running {kind} hook #1: exit status 3");
+        let expected = format!(
+            "cofferdam run failed: unable to start container process: {told}, stdout: out\n, \
+             stderr: err\n\n"
+        );
+        assert_eq!((said.status, said.err), (1, expected));
+        assert!(!said.out.contains("unheard"), "{}", said.out);
+        assert_eq!(cli.done("list -q"), "");
+    }
+    let said = hooked("poststop", json!([bad])).say("run cli-hook-fails");
+    assert_eq!((said.status, &*said.out), (0, "payload\n"), "it only warns");
+    let told = "error running poststop hook #0: exit status 3, stdout: out\\n, stderr: err";
+    assert!(said.err.contains(told), "{}", said.err);
+    let said = hooked("startContainer", json!([bad])).say("run cli-hook-fails");
+    let told = "error running startContainer hook #0: exit status 3";
+    assert!(said.status == 1 && said.err.contains(told), "{}", said.err);
+}
+
+#[test]
+fn a_hook_that_is_killed_or_not_there_is_told_so() {
+    for kind in KINDS {
+        let cli = hooked(kind, json!([{ "path": "/no/such/hook" }]));
+        let told = format!(
+            "error running {kind} hook #0: fork/exec /no/such/hook: no such file or directory"
+        );
+        let said = cli.say("run cli-hook-missing");
+        assert!(said.err.contains(&told), "{kind}: {}", said.err);
+        let cli = hooked(kind, json!([script("kill -9 $$", json!({}))]));
+        let said = cli.say("run cli-hook-killed");
+        let told = format!("error running {kind} hook #0: signal: killed");
+        assert!(said.err.contains(&told), "{kind}: {}", said.err);
+    }
+}
+
+#[test]
+fn only_the_end_of_much_output_is_told() {
+    let much = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; exit 1";
+    for kind in ["createRuntime", "createContainer"] {
+        let said = hooked(kind, json!([script(much, json!({}))])).say("run cli-hook-much");
+        assert!(said.err.contains("stdout: ... "), "{}", said.err);
+        assert!(said.err.contains("line 2999\n, stderr: \n"), "{}", said.err);
+        assert!(said.err.len() < 5000, "{} bytes", said.err.len());
+    }
+}
+
+#[test]
+fn what_a_hook_leaves_behind_holds_nobody_up() {
+    let cli = Cli::new("echo payload");
+    let mut config: Value = serde_json::from_str(&cli.read("config.json")).unwrap();
+    // It has the hook's streams open, and would be waited for if those were pipes.
+    let hook = script(&format!("sleep 1000 & echo $! >{}", cli.path("pid")), json!({}));
+    config["hooks"] = json!({ "createRuntime": [hook] });
+    cli.write("config.json", &config.to_string());
+    assert_eq!(cli.done("run cli-hook-behind"), "payload\n");
+    let left = cli.read("pid").trim().parse().unwrap();
+    let killed =
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), nix::sys::signal::Signal::SIGKILL);
+    assert_eq!(killed, Ok(()), "it is still there");
+}
