@@ -167,11 +167,9 @@ pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
     }
     expect(op, plan, Wanted::Hooks)?;
     let hooks = &create.spec.hooks;
-    let pid = op.child.as_ref().map_or(0, |child| child.pid);
+    hooks::tell(op, "creating")?;
+    let pid = op.child.as_ref().map(|child| child.pid);
     let state = hooks::state(&op.record, "creating", pid);
-    if let Some(files) = &op.hooks {
-        files.tell(op.kernel, &state).doing(|| "write the state for hooks")?;
-    }
     hooks::run_all(op, "prestart", &hooks.prestart, &state)?;
     hooks::run_all(op, "createRuntime", &hooks.create_runtime, &state)?;
     let Some(sync) = &op.sync else { return Ok(()) };
@@ -268,6 +266,7 @@ pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result
 
 /// … and only then is the child told so.
 pub(super) fn release<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
+    hooks::tell(op, "created")?;
     let Some(sync) = op.sync.take() else { return Ok(()) };
     op.kernel.send(sync.raw(), b"G").doing(|| "let the container go")
 }

@@ -1,10 +1,12 @@
 //! Programs of others, run on the way, with the container's state on their standard input.
 //!
-//! | hook | when | a failure |
-//! |---|---|---|
-//! | `prestart`, `createRuntime` | the namespaces are there, the old root too | undoes the create |
-//! | `poststart` | the program runs | stops the container |
-//! | `poststop` | everything but the record is removed | is told, and the rest goes on |
+//! | hook | reads | when | a failure |
+//! |---|---|---|---|
+//! | `prestart`, `createRuntime` | creating | the old root is still there | undoes the create |
+//! | `createContainer` | creating | then, within the namespaces | undoes the create |
+//! | `startContainer` | created | just before the program | stops the container |
+//! | `poststart` | running | the program runs | stops the container |
+//! | `poststop` | stopped | all but the record is removed | is told, and the rest goes on |
 //!
 //! `createContainer` and `startContainer` are part of init's program. What a hook writes is kept
 //! for the error that tells of its failure; what `startContainer` writes is the container's.
@@ -18,18 +20,38 @@ use super::error::{Doing, Failure};
 use super::operation::Operation;
 use super::process::{Exit, Message, receive, wait};
 
-/// The container's state as hooks read it and `state` prints it.
-pub(super) fn state(record: &Record, status: &str, pid: u32) -> String {
+/// The container's state as hooks read it; without a process there is no number of one.
+pub(super) fn state(record: &Record, status: &str, pid: Option<u32>) -> String {
     let manifest = &record.manifest;
-    let state = serde_json::json!({
+    let mut state = serde_json::json!({
         "ociVersion": manifest.version,
         "id": manifest.id,
         "status": status,
-        "pid": pid,
         "bundle": manifest.bundle,
         "annotations": manifest.annotations,
     });
+    if let Some(pid) = pid {
+        state["pid"] = pid.into();
+    }
     state.to_string()
+}
+
+/// Writes the state that hooks within the container read from here on.
+pub(super) fn tell<K: Kernel>(op: &Operation<'_, '_, K>, status: &str) -> Result<(), Failure> {
+    let (Some(files), Some(child)) = (&op.hooks, &op.child) else { return Ok(()) };
+    let pid = inner(op.kernel, child.pid).doing(|| format!("read /proc/{}/status", child.pid))?;
+    let state = state(&op.record, status, Some(pid));
+    files.tell(op.kernel, &state).doing(|| "write the state for hooks")
+}
+
+/// Returns the number that a process has in its own pid namespace: the last one (proc(5)).
+fn inner<K: Kernel>(kernel: &K, pid: u32) -> Result<u32, Errno> {
+    let path = K::name(format!("/proc/{pid}/status"))?;
+    let text = kernel.read_all(kernel.open(sys::CWD, &path, flags::O_RDONLY)?.raw())?;
+    let text = String::from_utf8_lossy(&text);
+    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let last = numbers.and_then(|numbers| numbers.split_whitespace().last());
+    last.and_then(|number| number.parse().ok()).ok_or(Errno::EPROTO)
 }
 
 /// How much of each stream an error tells, from its end.
@@ -68,8 +90,10 @@ impl<'k, K: Kernel> Files<'k, K> {
     }
 
     /// Writes the state that hooks read from here on.
-    pub(super) fn tell(&self, kernel: &K, state: &str) -> Result<(), Errno> {
+    fn tell(&self, kernel: &K, state: &str) -> Result<(), Errno> {
         let fd = self.state.raw();
+        kernel.call(Call::Ftruncate { fd, length: 0 })?;
+        kernel.call(Call::Lseek { fd, offset: 0, whence: 0 })?;
         kernel.write_all(fd, state.as_bytes())?;
         kernel.call(Call::Lseek { fd, offset: 0, whence: 0 }).map(drop)
     }
@@ -161,7 +185,7 @@ pub(super) fn poststart<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), 
         return Ok(());
     }
     op.lock = None;
-    let pid = op.record.init.map_or(0, |init| init.pid);
+    let pid = op.record.init.map(|init| init.pid);
     let state = state(&op.record, "running", pid);
     run_all(op, "poststart", &hooks, &state)
 }
@@ -172,7 +196,7 @@ pub(super) fn poststop<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), F
         return Ok(());
     }
     let hooks = kept(&op.record.manifest.poststop)?;
-    let state = state(&op.record, "stopped", 0);
+    let state = state(&op.record, "stopped", None);
     for (index, hook) in hooks.iter().enumerate() {
         if let Err(failure) = run(op, hook, &state) {
             op.warnings.push(named("poststop", index, &failure));

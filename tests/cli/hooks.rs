@@ -20,6 +20,45 @@ const KINDS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 #[test]
+fn hooks_run_in_order_with_the_state_on_their_input() {
+    let cli = Cli::new("grep -c startContainer /log >/seen");
+    let (host, inside) = (cli.path("rootfs/log"), "/log");
+    let mut config: Value = serde_json::from_str(&cli.read("config.json")).unwrap();
+    config["root"]["readonly"] = json!(false);
+    config["annotations"] = json!({ "a": "b" });
+    for kind in KINDS {
+        let path = if kind == "startContainer" { inside } else { &host };
+        let hook = format!("printf '{kind} ' >>{path}; cat >>{path}; echo >>{path}");
+        config["hooks"][kind] = json!([script(&hook, json!({}))]);
+    }
+    cli.write("config.json", &config.to_string());
+    cli.done("create cli-hooks");
+    let pid = cli.state("cli-hooks")["pid"].as_u64().unwrap();
+    cli.done("start cli-hooks");
+    cli.await_end("cli-hooks");
+    assert_eq!(cli.read("rootfs/seen"), "1\n", "the program comes after it");
+    cli.done("delete cli-hooks");
+    let log = cli.read("rootfs/log");
+    let mut seen = Vec::new();
+    for (kind, state) in log.lines().filter_map(|line| line.split_once(' ')) {
+        let state: Value = serde_json::from_str(state).unwrap();
+        assert_eq!(state["id"], "cli-hooks");
+        assert_eq!(state["bundle"], cli.place.bundle());
+        assert_eq!(state["annotations"]["a"], "b");
+        seen.push((kind, state["status"].as_str().unwrap().to_owned(), state["pid"].as_u64()));
+    }
+    let expected = [
+        ("prestart", "creating", Some(pid)),
+        ("createRuntime", "creating", Some(pid)),
+        ("createContainer", "creating", Some(1)),
+        ("startContainer", "created", Some(1)),
+        ("poststart", "running", Some(pid)),
+        ("poststop", "stopped", None),
+    ];
+    assert_eq!(seen, expected.map(|(kind, status, pid)| (kind, status.to_owned(), pid)), "{log}");
+}
+
+#[test]
 fn a_failed_hook_is_told_with_its_number_its_status_and_what_it_said() {
     let good = script("echo unheard; echo unheard >&2", json!({}));
     let bad = script("echo out; echo err >&2; exit 3", json!({}));

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 use cofferdam::run::Exit;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::common::cgroups_named;
 use super::{Cli, await_death};
@@ -179,45 +179,6 @@ fn sockets_of_a_service_manager_are_handed_on() {
     shell.args(["-c", command, env!("CARGO_BIN_EXE_cofferdam")]);
     let said = cli.finish(shell.current_dir(cli.place.path()).stdin(Stdio::null()));
     assert_eq!((said.status, &*said.out, &*said.err), (0, "1 1\ngiven\n", ""));
-}
-
-#[test]
-fn hooks_run_in_order_with_the_state_on_their_input() {
-    let cli = Cli::new("echo payload >>/log");
-    let hook = |kind: &str, path: &str| {
-        let script = format!("printf '{kind} ' >>{path}; cat >>{path}; echo >>{path}");
-        json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }])
-    };
-    let (host, inside) = (cli.path("rootfs/log"), "/log");
-    let mut config: Value = serde_json::from_str(&cli.read("config.json")).unwrap();
-    config["root"]["readonly"] = json!(false);
-    config["hooks"] = json!({
-        "prestart": hook("prestart", &host),
-        "createRuntime": hook("createRuntime", &host),
-        "createContainer": hook("createContainer", &host),
-        "startContainer": hook("startContainer", inside),
-        "poststop": hook("poststop", &host),
-    });
-    cli.write("config.json", &config.to_string());
-    assert_eq!(cli.done("run cli-hooks"), "");
-    let log = cli.read("rootfs/log");
-    let seen: Vec<_> = log
-        .lines()
-        .filter_map(|line| {
-            let (kind, state) = line.split_once(' ').unwrap_or((line, "{}"));
-            let state: Value = serde_json::from_str(state).ok()?;
-            Some(format!("{kind} {}", state["status"].as_str().unwrap_or("-")))
-        })
-        .collect();
-    let expected = [
-        "prestart creating",
-        "createRuntime creating",
-        "createContainer creating",
-        "startContainer creating",
-        "payload -",
-        "poststop stopped",
-    ];
-    assert_eq!(seen, expected, "{log}");
 }
 
 #[test]
