@@ -7,27 +7,11 @@
 //!
 //! **Invariant:** a hook gets its standard streams and whatever the program itself will get.
 
-use super::draft::{Draft, invalid};
+use super::draft::{Draft, handle};
 use super::host::{Given, Stream};
-use crate::spec::{Hook, Hooks, Invalid, Reason};
-use crate::sys::flags::CLOSE_RANGE_CLOEXEC;
-use crate::sys::{Act, Call, Handle, OnError, Room, Slot};
-
-/// Refuses hooks that cannot be had.
-///
-/// # Errors
-///
-/// The first hook within the container that has a time limit: nobody is there to keep it.
-pub(super) fn check(hooks: &Hooks) -> Result<(), Invalid> {
-    let lists =
-        [("createContainer", &hooks.create_container), ("startContainer", &hooks.start_container)];
-    for (name, list) in lists {
-        if let Some(i) = list.iter().position(|hook| hook.timeout_secs.is_some()) {
-            return Err(invalid(format!("/hooks/{name}/{i}/timeout"), Reason::Unsupported));
-        }
-    }
-    Ok(())
-}
+use crate::spec::{Hook, Hooks};
+use crate::sys::flags::{CLOSE_RANGE_CLOEXEC, POLLIN, SIGKILL};
+use crate::sys::{Act, Call, Errno, Handle, OnError, Room, Slot};
 
 /// Whether some hooks run inside the container.
 pub(super) fn any_within(hooks: &Hooks) -> bool {
@@ -67,13 +51,32 @@ pub(super) fn run(draft: &mut Draft<'_>, name: &str, hooks: &[Hook], output: &[S
         draft.about(format!("error running {name} hook #{i}: fork/exec {}", hook.path));
         become_hook(draft, hook, output);
         draft.b.land(child);
+        limit(draft, hook, &format!("error running {name} hook #{i}"), pid);
         draft.about(format!("error running {name} hook #{i}"));
-        draft.b.leave(pid);
-        // Any child: init has no other yet, and what a hook leaves behind comes after it.
-        let status = Room { len: 4 };
-        draft.b.call(Call::Wait4 { pid: u32::MAX, status, options: 0 });
+        // This one: init is given whatever another hook has left behind.
+        draft.b.call(Call::Wait4 { pid, status: Room { len: 4 }, options: 0 });
         draft.b.push(Act::Check, OnError::Fail, Slot::NONE);
+        draft.b.leave(pid);
     }
+}
+
+/// Kills a hook that takes too long, and ends the program.
+fn limit(draft: &mut Draft<'_>, hook: &Hook, about: &str, pid: Slot) {
+    let timeout_ms = hook.timeout_ms();
+    if timeout_ms < 0 {
+        return;
+    }
+    draft.about(format!("{about}: {}", super::too_long(hook)));
+    let pidfd = draft.b.open(Call::PidfdOpen { pid, flags: 0 });
+    let fd = handle(pidfd);
+    let call = Call::Await { fd, events: POLLIN, timeout_ms };
+    let late = draft.b.open_or_skip(call, Slot::NONE, &[Errno::ETIMEDOUT]);
+    let ended = draft.b.jump();
+    draft.b.land(late);
+    draft.b.call_or(Call::PidfdSendSignal { fd, signal: SIGKILL }, &[Errno::ESRCH]);
+    draft.b.push(Act::Abort { errno: Errno::ETIMEDOUT }, OnError::Fail, Slot::NONE);
+    draft.b.land(ended);
+    draft.b.close(pidfd);
 }
 
 /// Becomes the hook's program, with the state on its standard input.

@@ -82,7 +82,6 @@ pub fn init(spec: &Spec, situation: &Situation<'_>) -> Result<Plan, Invalid> {
         return Err(invalid("/process", Reason::Missing));
     };
     let mut draft = Draft::new(situation, given_to_init(spec, situation));
-    hooks::check(&spec.hooks)?;
     namespaces::check(spec, &draft)?;
     root::check(spec)?;
     mounts::check(spec, &draft)?;
@@ -195,6 +194,8 @@ impl Plan {
         let name = &self.executable;
         match (known, errno) {
             (None, _) => format!("begin: {errno}"),
+            // What took too long says so itself.
+            (Some(_), Errno::ETIMEDOUT) => about.to_owned(),
             (Some(_), Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)
                 if about.starts_with("exec: ") && name.contains('/') =>
             {
@@ -210,8 +211,8 @@ impl Plan {
 
 /// Says that a hook took longer than it may.
 #[must_use]
-pub fn too_long(timeout_secs: u32) -> String {
-    format!("hook ran past specified timeout of {timeout_secs}.0s")
+pub fn too_long(hook: &Hook) -> String {
+    format!("hook ran past specified timeout of {}.0s", hook.timeout_secs.unwrap_or(0))
 }
 
 /// Says how a child of a program ended, by its status as wait4(2) writes it.

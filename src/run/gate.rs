@@ -46,6 +46,8 @@ pub(super) fn open<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failu
             let about = about(op, at);
             Err(match kind {
                 b'E' => Failure::told(format!("{about}: {}", plan::ending(number)), Errno::EPROTO),
+                // What took too long says so itself.
+                _ if Errno(number) == Errno::ETIMEDOUT => Failure::told(about, Errno(number)),
                 _ => Failure::new(about, Errno(number)),
             })
         }

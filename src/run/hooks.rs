@@ -154,14 +154,12 @@ fn run<K: Kernel>(op: &Operation<'_, '_, K>, hook: &Hook, state: &str) -> Result
     };
     let (_, pidfd) = kernel.spawn(child).doing(what)?;
     drop(theirs);
-    let limit = hook.timeout_secs.and_then(|secs| i32::try_from(secs).ok()?.checked_mul(1000));
-    let ended = kernel.poll([(pidfd.raw(), flags::POLLIN)], limit.unwrap_or(-1));
+    let ended = kernel.poll([(pidfd.raw(), flags::POLLIN)], hook.timeout_ms());
     if ended.doing(what)? == [0] {
         let signal = flags::SIGKILL;
         kernel.call(Call::PidfdSendSignal { fd: pidfd.raw(), signal }).doing(what)?;
         wait(kernel, &pidfd).doing(what)?;
-        let message = plan::too_long(hook.timeout_secs.unwrap_or(0));
-        return Err(Failure::told(message, Errno::ETIMEDOUT));
+        return Err(Failure::told(plan::too_long(hook), Errno::ETIMEDOUT));
     }
     let status = match wait(kernel, &pidfd).doing(what)? {
         Exit::Code(0) => return Ok(()),

@@ -38,3 +38,11 @@ pub struct Hook {
     /// How long it may take, in seconds; at least 1.
     pub timeout_secs: Option<u32>,
 }
+
+impl Hook {
+    /// Returns how long it may take, in milliseconds as poll(2) takes them: -1 is for ever.
+    pub(crate) fn timeout_ms(&self) -> i32 {
+        let limit = self.timeout_secs.and_then(|secs| i32::try_from(secs).ok()?.checked_mul(1000));
+        limit.unwrap_or(-1)
+    }
+}

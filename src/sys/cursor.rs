@@ -116,6 +116,9 @@ impl Cursor {
         };
         self.room = room.get();
         let count = answer?;
+        if count == 0 && matches!(live, Call::Await { .. }) {
+            return Err(Errno::ETIMEDOUT);
+        }
         match wanted(&live) {
             Some(_) if count == 0 => Err(Errno::EPIPE),
             Some(wanted) if count != wanted => Err(Errno::EIO),

@@ -124,3 +124,38 @@ fn what_a_hook_leaves_behind_holds_nobody_up() {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), nix::sys::signal::Signal::SIGKILL);
     assert_eq!(killed, Ok(()), "it is still there");
 }
+
+#[test]
+fn a_hook_that_takes_too_long_is_killed_and_told_so() {
+    for kind in KINDS {
+        let cli = Cli::new("echo payload");
+        let path = if kind == "startContainer" { "/pid" } else { &cli.path("rootfs/pid") };
+        let long = format!("echo $$ >{path}; exec sleep 1000");
+        let hooks = ["sleep 0.1", &long].map(|hook| script(hook, json!({ "timeout": 1 })));
+        let mut config: Value = serde_json::from_str(&cli.read("config.json")).unwrap();
+        config["root"]["readonly"] = json!(false);
+        config["hooks"] = json!({ kind: hooks });
+        // The end of init would be the end of every process of its own pid namespace.
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "pid");
+        cli.write("config.json", &config.to_string());
+        let said = cli.say("run cli-hook-long");
+        let told = format!("error running {kind} hook #1: hook ran past specified timeout of 1.0s");
+        assert!(said.err.contains(&told), "{kind}: {}", said.err);
+        assert_eq!(said.status, i32::from(kind != "poststop"), "{kind}");
+        super::await_death(cli.read("rootfs/pid").trim().parse().unwrap());
+        assert_eq!(cli.done("list -q"), "", "{kind}");
+    }
+}
+
+#[test]
+fn a_hook_is_not_taken_for_one_that_another_has_left_behind() {
+    // Init is given what the first leaves; it ends while the second runs.
+    let first = script("(sleep 0.3; exit 0) >/dev/null 2>&1 &", json!({}));
+    let second = script("sleep 1; exit 5", json!({}));
+    for kind in ["createContainer", "startContainer"] {
+        let said = hooked(kind, json!([first, second])).say("run cli-hook-orphan");
+        let told = format!("error running {kind} hook #1: exit status 5");
+        assert!(said.status == 1 && said.err.contains(&told), "{kind}: {}", said.err);
+    }
+}

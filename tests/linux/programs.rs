@@ -31,7 +31,7 @@ fn forking(status: i32) -> cofferdam::sys::Program {
         let child = b.fork(0, pid);
         b.call(Call::Exit { status });
         b.land(child);
-        b.call(Call::Wait4 { pid: u32::MAX, status: Room { len: 4 }, options: 0 });
+        b.call(Call::Wait4 { pid, status: Room { len: 4 }, options: 0 });
         b.push(Act::Check, OnError::Fail, Slot::NONE);
     })
 }

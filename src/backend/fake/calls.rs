@@ -21,8 +21,8 @@ enum Door {
 #[rustfmt::skip]
 const fn door(call: &Call<Live<'_>>) -> Door {
     match call {
-        Call::Close { .. } | Call::CloseRange { .. } | Call::Dup3 { .. } | Call::Fcntl { .. }
-        | Call::Flock { .. } | Call::Ftruncate { .. } | Call::Getdents64 { .. }
+        Call::Await { .. } | Call::Close { .. } | Call::CloseRange { .. } | Call::Dup3 { .. }
+        | Call::Fcntl { .. } | Call::Flock { .. } | Call::Ftruncate { .. } | Call::Getdents64 { .. }
         | Call::Ioctl { .. } | Call::IoctlIn { .. } | Call::Lseek { .. } | Call::MemfdCreate { .. }
         | Call::Pipe2 { .. } | Call::Poll { .. } | Call::Read { .. }
         | Call::Write { .. } => Door::Descriptor,
@@ -80,6 +80,9 @@ impl World {
 
     fn descriptor_call(&mut self, pid: Pid, call: &Call<Live<'_>>) -> Answer {
         match *call {
+            Call::Await { fd, events, timeout_ms } => {
+                self.poll(pid, &super::poll::one(fd, events), timeout_ms)
+            }
             Call::Close { fd } => self.close(pid, fd),
             Call::CloseRange { first, last, flags } => self.close_range(pid, [first, last], flags),
             Call::Dup3 { old, new, flags } => self.dup3(pid, [old, new], flags),

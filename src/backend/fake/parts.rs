@@ -56,7 +56,8 @@ macro_rules! visit {
 #[rustfmt::skip]
 pub(super) fn visit<'a>(call: &Call<Live<'a>>, see: &mut dyn FnMut(Part<'a>)) {
     visit! { call, see;
-        Accept { fd, flags } BpfAttach { cgroup, program } BpfLoad { program }
+        Accept { fd, flags } Await { fd, events, timeout_ms } BpfAttach { cgroup, program }
+        BpfLoad { program }
         Capset { effective, permitted, inheritable } Chdir { path } Chroot { path }
         ClockGettime { clock, time } Close { fd }
         CloseRange { first, last, flags } Connect { fd, address } Dup3 { old, new, flags }
