@@ -34,8 +34,20 @@ pub(super) fn stops(hooks: &Hooks) -> bool {
     !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() || any_within(hooks)
 }
 
+/// What hooks of one kind have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Kind<'s> {
+    /// The kind's name.
+    pub(super) name: &'static str,
+    /// The environment of those that name none.
+    pub(super) env: &'s [String],
+    /// The streams that are kept.
+    pub(super) output: &'s [Stream],
+}
+
 /// Runs hooks one after the other; each must end well.
-pub(super) fn run(draft: &mut Draft<'_>, name: &str, hooks: &[Hook], output: &[Stream]) {
+pub(super) fn run(draft: &mut Draft<'_>, kind: Kind<'_>, hooks: &[Hook]) {
+    let Kind { name, env, output } = kind;
     for (i, hook) in hooks.iter().enumerate() {
         draft.about(format!("error running {name} hook #{i}"));
         // What the hook before it has written was not asked for.
@@ -49,7 +61,7 @@ pub(super) fn run(draft: &mut Draft<'_>, name: &str, hooks: &[Hook], output: &[S
         let pid = draft.b.take();
         let child = draft.b.fork(0, pid);
         draft.about(format!("error running {name} hook #{i}: fork/exec {}", hook.path));
-        become_hook(draft, hook, output);
+        become_hook(draft, hook, env, output);
         draft.b.land(child);
         limit(draft, hook, &format!("error running {name} hook #{i}"), pid);
         draft.about(format!("error running {name} hook #{i}"));
@@ -80,7 +92,7 @@ fn limit(draft: &mut Draft<'_>, hook: &Hook, about: &str, pid: Slot) {
 }
 
 /// Becomes the hook's program, with the state on its standard input.
-pub(super) fn become_hook(draft: &mut Draft<'_>, hook: &Hook, output: &[Stream]) {
+pub(super) fn become_hook(draft: &mut Draft<'_>, hook: &Hook, env: &[String], output: &[Stream]) {
     let state = draft.given(Given::HookState);
     draft.b.call(Call::Dup3 { old: state, new: Handle(Stream::Stdin.fd()), flags: 0 });
     for stream in output {
@@ -91,7 +103,7 @@ pub(super) fn become_hook(draft: &mut Draft<'_>, hook: &Hook, output: &[Stream])
     draft.b.call(Call::Umask { mask: 0o022 });
     let path = draft.text(&hook.path);
     let argv = draft.list(hook.args.iter().map(String::as_str));
-    let envp = draft.list(hook.env.iter().map(String::as_str));
+    let envp = draft.list(hook.env.as_deref().unwrap_or(env).iter().map(String::as_str));
     draft.b.call(Call::Execve { path, argv, envp });
 }
 

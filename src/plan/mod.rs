@@ -151,16 +151,17 @@ pub const HOOK_OUTPUT: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 /// Compiles what a hook of the runtime does: [`Given::HookState`] becomes its standard input, both
 /// [`Given::HookOutput`] its other streams, and a failure is reported on [`Given::Sync`], whose
-/// end says that it became its program.
+/// end says that it became its program. It runs in the bundle, if that is still there, and has
+/// `env` where it names no environment.
 ///
 /// # Errors
 ///
 /// A text with a NUL in it.
-pub fn hook(hook: &Hook, host: &Host) -> Result<Plan, Invalid> {
+pub fn hook(hook: &Hook, host: &Host, bundle: &str, env: &[String]) -> Result<Plan, Invalid> {
     let (sources, streams) = (BTreeMap::new(), BTreeSet::new());
     let situation = Situation {
         host,
-        bundle: "/",
+        bundle,
         cgroups: &[],
         rootfs_mount: "/",
         filter: None,
@@ -178,8 +179,12 @@ pub fn hook(hook: &Hook, host: &Host) -> Result<Plan, Invalid> {
     draft.about("lead a session");
     draft.b.call(Call::Setsid {});
     hooks::close_on_exec(&mut draft);
+    draft.about("enter the bundle");
+    let path = draft.text(bundle);
+    // A bundle may be gone before its container is.
+    draft.b.call_or(Call::Chdir { path }, &[Errno::EACCES, Errno::ENOENT, Errno::ENOTDIR]);
     draft.about(format!("fork/exec {}", hook.path));
-    hooks::become_hook(&mut draft, hook, &HOOK_OUTPUT);
+    hooks::become_hook(&mut draft, hook, env, &HOOK_OUTPUT);
     let (program, executable) = (draft.finish()?, hook.path.clone());
     let (namespaces, forks, mapped, hooks_stop) = (0, false, false, false);
     checked(Plan { program, namespaces, given, forks, mapped, hooks_stop, executable })
@@ -271,7 +276,9 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec) {
     if !spec.hooks.create_container.is_empty() {
         draft.b.call(Call::Fchdir { fd: draft.root });
     }
-    hooks::run(draft, "createContainer", &spec.hooks.create_container, &HOOK_OUTPUT);
+    let env = spec.process.as_ref().map_or(&[][..], |process| &process.env);
+    let kind = hooks::Kind { name: "createContainer", env, output: &HOOK_OUTPUT };
+    hooks::run(draft, kind, &spec.hooks.create_container);
     root::enter(draft, spec);
     if let Some(process) = &spec.process {
         let own = spec.namespace(NamespaceKind::Mount).is_some();

@@ -85,7 +85,8 @@ pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, departure: &Depar
         let flags = u32::try_from(O_CLOEXEC).unwrap_or(0);
         draft.b.call(Call::Dup3 { old: gate, new: sync, flags });
         draft.await_byte(gate);
-        hooks::run(draft, "startContainer", hooks, &[]);
+        let kind = hooks::Kind { name: "startContainer", env: &process.env, output: &[] };
+        hooks::run(draft, kind, hooks);
     }
     if filtered && process.no_new_privs {
         creds::filter(draft);

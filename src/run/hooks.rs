@@ -140,7 +140,8 @@ fn run<K: Kernel>(op: &Operation<'_, '_, K>, hook: &Hook, state: &str) -> Result
     let files = Files::new(kernel).doing(what)?;
     files.tell(kernel, state).doing(what)?;
     let [ours, theirs] = kernel.socketpair().doing(what)?;
-    let plan = plan::hook(hook, op.runtime.host()?);
+    let (bundle, env) = (&op.record.manifest.bundle, op.runtime.environment());
+    let plan = plan::hook(hook, op.runtime.host()?, bundle, env);
     let plan = plan.map_err(|invalid| Failure::told(invalid.to_string(), Errno::EINVAL))?;
     let [out, err] = plan::HOOK_OUTPUT.map(|stream| files.output(stream));
     let given = [theirs.raw(), files.state(), out, err];

@@ -28,6 +28,7 @@ pub struct Runtime<K: Kernel> {
     kernel: K,
     root: String,
     boot: u64,
+    environment: Vec<String>,
     host: OnceLock<Host>,
 }
 
@@ -65,7 +66,19 @@ impl<K: Kernel> Runtime<K> {
     pub fn new(kernel: K, root: impl Into<String>) -> Result<Self, Error> {
         let boot = identity::boot(&kernel)?;
         let root = root.into().trim_end_matches('/').to_owned();
-        Ok(Self { kernel, root, boot, host: OnceLock::new() })
+        Ok(Self { kernel, root, boot, environment: Vec::new(), host: OnceLock::new() })
+    }
+
+    /// Gives an environment to hooks outside of the container that name none: else they have
+    /// none.
+    #[must_use]
+    pub fn with_environment(self, environment: Vec<String>) -> Self {
+        Self { environment, ..self }
+    }
+
+    /// Returns the environment of hooks that name none.
+    pub(super) fn environment(&self) -> &[String] {
+        &self.environment
     }
 
     /// Returns the kernel.

@@ -33,8 +33,8 @@ pub struct Hook {
     pub path: String,
     /// Its arguments, the zeroth included: never empty.
     pub args: Vec<String>,
-    /// Its environment.
-    pub env: Vec<String>,
+    /// Its environment; without one it has that of the runtime, or of the container's program.
+    pub env: Option<Vec<String>>,
     /// How long it may take, in seconds; at least 1.
     pub timeout_secs: Option<u32>,
 }

@@ -159,3 +159,40 @@ fn a_hook_is_not_taken_for_one_that_another_has_left_behind() {
         assert!(said.status == 1 && said.err.contains(&told), "{kind}: {}", said.err);
     }
 }
+
+#[test]
+fn a_hook_has_its_place_and_its_environment() {
+    let cli = Cli::new("true");
+    let mut config: Value = serde_json::from_str(&cli.read("config.json")).unwrap();
+    config["root"]["readonly"] = json!(false);
+    config["process"]["cwd"] = json!("/tmp");
+    config["process"]["env"] = json!(["PATH=/bin", "OF=program"]);
+    for kind in KINDS {
+        let log = if kind == "startContainer" { "/log" } else { &cli.path("rootfs/log") };
+        let line = |name| format!("/bin/busybox echo {kind} {name} $PWD $OF $A >>{log}");
+        let given = json!({ "env": ["A=B"] });
+        config["hooks"][kind] =
+            json!([script(&line("given"), given), script(&line("none"), json!({}))]);
+    }
+    cli.write("config.json", &config.to_string());
+    let bundle = cli.place.bundle();
+    for command in [&format!("create --bundle {bundle}"), "start", "delete"] {
+        let line = format!("{command} cli-hook-place");
+        let mut command = cli.command(&line);
+        let said = cli.finish(command.current_dir("/").env("OF", "runtime").env_remove("A"));
+        assert_eq!((said.status, &*said.err), (0, ""), "{line}");
+        if line.starts_with("start") {
+            cli.await_end("cli-hook-place");
+        }
+    }
+    let mut expected = String::new();
+    for kind in KINDS {
+        let (place, of) = match kind {
+            "createContainer" => (cli.place.rootfs(), "program"),
+            "startContainer" => ("/tmp".to_owned(), "program"),
+            _ => (bundle.clone(), "runtime"),
+        };
+        expected += &format!("{kind} given {place} B\n{kind} none {place} {of}\n");
+    }
+    assert_eq!(cli.read("rootfs/log"), expected);
+}

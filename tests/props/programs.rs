@@ -129,7 +129,7 @@ fn bind(source: &str, target: &str) -> Mount {
 
 fn a_hook(path: &str) -> Hook {
     let args = vec![path.to_owned(), "now".to_owned()];
-    Hook { path: path.to_owned(), args, env: vec!["A=B".to_owned()], timeout_secs: None }
+    Hook { path: path.to_owned(), args, env: Some(vec!["A=B".to_owned()]), timeout_secs: None }
 }
 
 fn show(plan: &Plan) -> String {
@@ -313,7 +313,7 @@ fn a_process_that_joins() {
 
 #[test]
 fn a_hook_of_the_runtime() {
-    let plan = plan::hook(&a_hook("/bin/hook"), &v2().host).expect("compiles");
+    let plan = plan::hook(&a_hook("/bin/hook"), &v2().host, "/bundle", &[]).expect("compiles");
     insta::assert_snapshot!(show(&plan));
 }
 
