@@ -370,7 +370,10 @@ impl<'r, K: Kernel> Container<'r, K> {
     ///
     /// Fails where the container is stopped or frozen, or the program cannot be run.
     pub fn exec(&self, exec: &Exec) -> Result<Process<'r, K>, Error> {
-        let held = self.held(Request::Exec)?;
+        let mut held = self.held(Request::Exec)?;
+        if exec.ignore_paused {
+            held.facts.freezer = Freezer::Thawed;
+        }
         let steps = decide(Some(&held.record), &held.facts, Request::Exec)?;
         let joined = Joined { namespaces: Kept::of(&held.record)?.namespaces };
         let plan = compile::exec(self.runtime, exec, &joined, &held.record)?;
