@@ -231,3 +231,17 @@ fn the_caller_s_streams_are_not_kept_open() {
 fn pid(child: &std::process::Child) -> nix::unistd::Pid {
     nix::unistd::Pid::from_raw(child.id().try_into().unwrap())
 }
+
+#[test]
+fn a_limit_of_no_processes_is_no_limit() {
+    for (limit, expected) in [(0, "max\n"), (-1, "max\n"), (7, "7\n")] {
+        let cli = Cli::edited("true", |config| {
+            config["linux"]["resources"]["pids"] = json!({ "limit": limit });
+        });
+        cli.done("create cli-pids");
+        let dirs = cgroups_named("cli-pids").into_iter().map(|dir| format!("{dir}/pids.max"));
+        let read: Vec<_> = dirs.filter_map(|file| fs::read_to_string(file).ok()).collect();
+        assert_eq!(read, [expected], "{limit}");
+        cli.done("delete cli-pids");
+    }
+}
