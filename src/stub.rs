@@ -57,7 +57,7 @@ extern "C" fn start() -> ! {
     if image.mapped
         && let Err(errno) = become_root(image.given)
     {
-        fail(image.given, NO_OP, errno);
+        fail(image.given, b'F', [NO_OP, errno.0]);
     }
     perform(image)
 }
@@ -66,18 +66,18 @@ fn perform(image: Image) -> ! {
     let mut cursor = Cursor::new(image.code, image.given);
     loop {
         match cursor.step(image.code, &Raw) {
-            Turn::Failed { op, errno } => fail(image.given, op, errno),
+            Turn::Ended { op, status } => fail(image.given, b'E', [op, status]),
+            Turn::Failed { op, errno } => fail(image.given, b'F', [op, errno.0]),
             Turn::Going => (),
             Turn::Over => exit(0),
         }
     }
 }
 
-/// Reports a failure to the maker, in six bytes.
-fn fail(given: &[RawFd], op: u16, errno: Errno) -> ! {
-    let [op_low, op_high] = op.to_le_bytes();
-    let [errno_low, errno_high] = errno.0.to_le_bytes();
-    let bytes = &[b'F', 0, op_low, op_high, errno_low, errno_high];
+/// Reports to the maker in six bytes: what kind of failure, of which operation, and its number.
+fn fail(given: &[RawFd], kind: u8, what: [u16; 2]) -> ! {
+    let [[op_low, op_high], [low, high]] = what.map(u16::to_le_bytes);
+    let bytes = &[kind, 0, op_low, op_high, low, high];
     if let Some(fd) = given.first() {
         let _ = Raw.call(Call::Write { fd: *fd, bytes });
     }

@@ -147,7 +147,7 @@ pub(super) const COMMANDS: &[Command] = &[
             value("cap", "c", "a further capability; repeatable"),
             PRESERVE_FDS,
             value("cgroup", "", "a sub-cgroup to run in (not supported yet)"),
-            switch("ignore-paused", "", "wait in a paused container (not supported yet)"),
+            switch("ignore-paused", "", "wait in a paused container until it is resumed"),
         ],
         order: Order::First,
         arity: Arity::AtLeast(1),

@@ -30,8 +30,8 @@ fn attempt(session: &Session<'_>, parsed: &Parsed) -> Result<u8, Problem> {
     let container = container(&runtime, parsed)?;
     let (own, seccomp) = container.process()?;
     let mut process = match parsed.value("process") {
-        Some(path) => read(session, path, parsed)?,
-        None => adapted(own, parsed)?,
+        Some(path) => completed(read(session, path, parsed)?, own),
+        None => adapted(session, own, parsed)?,
     };
     let mode = if parsed.has("detach") { Mode::Detached } else { Mode::Foreground };
     let attached = attach(parsed, Some(&mut process), mode)?;
@@ -40,6 +40,7 @@ fn attempt(session: &Session<'_>, parsed: &Parsed) -> Result<u8, Problem> {
         filter: filters::kept(session, seccomp.as_ref())?,
         console: attached.console,
         preserve_fds: attached.preserve_fds,
+        ignore_paused: parsed.has("ignore-paused"),
         ..Exec::default()
     };
     match mode {
@@ -86,8 +87,22 @@ fn read(session: &Session<'_>, path: &str, parsed: &Parsed) -> Result<Process, P
     Ok(read.value)
 }
 
+/// Gives a process what its description leaves to the container, as runc does.
+fn completed(mut process: Process, own: Option<Process>) -> Process {
+    let own = own.unwrap_or_default();
+    process.capabilities = process.capabilities.or(own.capabilities);
+    if process.rlimits.is_empty() {
+        process.rlimits = own.rlimits;
+    }
+    process
+}
+
 /// Makes a process like the container's own, but for what the flags say.
-fn adapted(own: Option<Process>, parsed: &Parsed) -> Result<Process, Problem> {
+fn adapted(
+    session: &Session<'_>,
+    own: Option<Process>,
+    parsed: &Parsed,
+) -> Result<Process, Problem> {
     let mut process = own.unwrap_or_default();
     process.args = parsed.rest.iter().skip(1).cloned().collect();
     if process.args.is_empty() {
@@ -116,10 +131,13 @@ fn adapted(own: Option<Process>, parsed: &Parsed) -> Result<Process, Problem> {
         process.user.groups.push(id("additional-gids", group)?);
     }
     process.no_new_privs |= parsed.has("no-new-privs");
-    let caps: Vec<_> = parsed.values("cap").map(capability).collect::<Result<_, _>>()?;
+    let (caps, unknown) = capabilities(parsed.values("cap"));
+    if !unknown.is_empty() {
+        let names = unknown.join(" ");
+        session.log.warning(&format!("ignoring unknown or unavailable capabilities: [{names}]"));
+    }
     if !caps.is_empty() {
-        let own = process.capabilities.unwrap_or_default();
-        process.capabilities = Some(grant(own, caps.into_iter().collect()));
+        process.capabilities = Some(grant(process.capabilities.unwrap_or_default(), caps));
     }
     Ok(process)
 }
@@ -140,11 +158,18 @@ fn id(flag: &str, text: &str) -> Result<u32, Problem> {
     id.ok_or_else(|| Problem::new(format!("invalid id {text:?} for --{flag}")))
 }
 
-fn capability(name: &str) -> Result<Capability, Problem> {
-    let whole = name.to_ascii_uppercase();
-    let whole = if whole.starts_with("CAP_") { whole } else { format!("CAP_{whole}") };
-    Capability::from_name(&whole)
-        .ok_or_else(|| Problem::new(format!("unknown capability {name:?} for --cap")))
+/// Returns the capabilities of those names, and the names that are none's.
+fn capabilities<'a>(names: impl Iterator<Item = &'a str>) -> (CapSet, Vec<&'a str>) {
+    let (mut caps, mut unknown) = (CapSet::default(), Vec::new());
+    for name in names {
+        let whole = name.to_ascii_uppercase();
+        let whole = if whole.starts_with("CAP_") { whole } else { format!("CAP_{whole}") };
+        match Capability::from_name(&whole) {
+            Some(capability) => caps.insert(capability),
+            None => unknown.push(name),
+        }
+    }
+    (caps, unknown)
 }
 
 /// Adds capabilities to those in force. They are inherited only where others are: what a file

@@ -56,6 +56,9 @@ mod with {
     use super::super::problem::regardless;
     use super::{Filter, Problem, Seccomp, Session};
 
+    /// Which way filters are made of a description: counted up whenever that changes.
+    const MAKE: u32 = 2;
+
     /// The size of one instruction, a `struct sock_filter`.
     const INSTRUCTION: usize = 8;
 
@@ -93,7 +96,8 @@ mod with {
     /// What a kept filter must begin with.
     fn head(seccomp: &Seccomp) -> Vec<u8> {
         let json = serde_json::to_string(seccomp).unwrap_or_default();
-        format!("libseccomp {} {}\n{json}\n", filter::version(), std::env::consts::ARCH).into()
+        let (version, machine) = (filter::version(), std::env::consts::ARCH);
+        format!("libseccomp {version} {machine} {MAKE}\n{json}\n").into()
     }
 
     fn tail(code: &[u8]) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! The global flags, and the runtime that they describe.
 
+use std::ffi::OsString;
 use std::{env, fs};
 
 use crate::backend::linux::Linux;
@@ -56,7 +57,12 @@ impl<'a> Session<'a> {
 
     /// The runtime.
     pub(super) fn runtime(&self) -> Result<Runtime<Linux>, Problem> {
-        Ok(Runtime::new(Linux, self.root.as_str())?)
+        // What is not UTF-8 is nothing that a hook could be given by name either.
+        let text = |(name, value): (OsString, OsString)| {
+            Some(format!("{}={}", name.to_str()?, value.to_str()?))
+        };
+        let environment = env::vars_os().filter_map(text).collect();
+        Ok(Runtime::new(Linux, self.root.as_str())?.with_environment(environment))
     }
 
     /// The runtime, for making a container: what cannot be honoured then is refused here.

@@ -1,29 +1,17 @@
 //! Hooks that run inside the container, each a child of its init.
 //!
-//! **Invariant:** a hook gets the standard streams and whatever the program itself will get; its
-//! standard input is the state.
+//! | hook | reads the state | writes |
+//! |---|---|---|
+//! | of the runtime, `createContainer` | from a file | to files, for the error that tells of it |
+//! | `startContainer` | from a file | to the container's own streams |
+//!
+//! **Invariant:** a hook gets its standard streams and whatever the program itself will get.
 
-use super::draft::{Draft, invalid};
-use super::host::Given;
-use crate::spec::{Hook, Hooks, Invalid, Reason};
-use crate::sys::flags::CLOSE_RANGE_CLOEXEC;
+use super::draft::{Draft, handle};
+use super::host::{Given, Stream};
+use crate::spec::{Hook, Hooks};
+use crate::sys::flags::{CLOSE_RANGE_CLOEXEC, POLLIN, SIGKILL};
 use crate::sys::{Act, Call, Errno, Handle, OnError, Room, Slot};
-
-/// Refuses hooks that cannot be had.
-///
-/// # Errors
-///
-/// The first hook within the container that has a time limit: nobody is there to keep it.
-pub(super) fn check(hooks: &Hooks) -> Result<(), Invalid> {
-    let lists =
-        [("createContainer", &hooks.create_container), ("startContainer", &hooks.start_container)];
-    for (name, list) in lists {
-        if let Some(i) = list.iter().position(|hook| hook.timeout_secs.is_some()) {
-            return Err(invalid(format!("/hooks/{name}/{i}/timeout"), Reason::Unsupported));
-        }
-    }
-    Ok(())
-}
 
 /// Whether some hooks run inside the container.
 pub(super) fn any_within(hooks: &Hooks) -> bool {
@@ -46,33 +34,90 @@ pub(super) fn stops(hooks: &Hooks) -> bool {
     !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() || any_within(hooks)
 }
 
+/// What hooks of one kind have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Kind<'s> {
+    /// The kind's name.
+    pub(super) name: &'static str,
+    /// The environment of those that name none.
+    pub(super) env: &'s [String],
+    /// The streams that are kept.
+    pub(super) output: &'s [Stream],
+}
+
 /// Runs hooks one after the other; each must end well.
-pub(super) fn run(draft: &mut Draft<'_>, name: &str, hooks: &[Hook]) {
+pub(super) fn run(draft: &mut Draft<'_>, kind: Kind<'_>, hooks: &[Hook]) {
+    let Kind { name, env, output } = kind;
     for (i, hook) in hooks.iter().enumerate() {
-        draft.about(format!("{name} hook #{i} {}", hook.path));
+        draft.about(format!("error running {name} hook #{i}"));
+        // What the hook before it has written was not asked for.
+        for stream in output {
+            let file = draft.given(Given::HookOutput(*stream));
+            draft.b.call(Call::Ftruncate { fd: file, length: 0 });
+            draft.b.call(Call::Lseek { fd: file, offset: 0, whence: 0 });
+        }
         let state = draft.given(Given::HookState);
         draft.b.call(Call::Lseek { fd: state, offset: 0, whence: 0 });
         let pid = draft.b.take();
         let child = draft.b.fork(0, pid);
-        draft.b.call(Call::Dup3 { old: state, new: Handle(0), flags: 0 });
-        become_hook(draft, hook);
+        draft.about(format!("error running {name} hook #{i}: fork/exec {}", hook.path));
+        become_hook(draft, hook, env, output);
         draft.b.land(child);
+        limit(draft, hook, &format!("error running {name} hook #{i}"), pid);
+        draft.about(format!("error running {name} hook #{i}"));
+        // This one: init is given whatever another hook has left behind.
+        draft.b.call(Call::Wait4 { pid, status: Room { len: 4 }, options: 0 });
+        draft.b.push(Act::Check, OnError::Fail, Slot::NONE);
         draft.b.leave(pid);
-        // Any child: init has no other yet, and what a hook leaves behind comes after it.
-        let status = Room { len: 4 };
-        draft.b.call(Call::Wait4 { pid: u32::MAX, status, options: 0 });
-        draft.b.push(Act::Check { errno: Errno::ECHILD }, OnError::Fail, Slot::NONE);
     }
 }
 
-/// Becomes the hook's program.
-pub(super) fn become_hook(draft: &mut Draft<'_>, hook: &Hook) {
+/// Kills a hook that takes too long, and ends the program.
+fn limit(draft: &mut Draft<'_>, hook: &Hook, about: &str, pid: Slot) {
+    let timeout_ms = hook.timeout_ms();
+    if timeout_ms < 0 {
+        return;
+    }
+    draft.about(format!("{about}: {}", super::too_long(hook)));
+    let pidfd = draft.b.open(Call::PidfdOpen { pid, flags: 0 });
+    let fd = handle(pidfd);
+    let call = Call::Await { fd, events: POLLIN, timeout_ms };
+    let late = draft.b.open_or_skip(call, Slot::NONE, &[Errno::ETIMEDOUT]);
+    let ended = draft.b.jump();
+    draft.b.land(late);
+    draft.b.call_or(Call::PidfdSendSignal { fd, signal: SIGKILL }, &[Errno::ESRCH]);
+    draft.b.push(Act::Abort { errno: Errno::ETIMEDOUT }, OnError::Fail, Slot::NONE);
+    draft.b.land(ended);
+    draft.b.close(pidfd);
+}
+
+/// Becomes the hook's program, with the state on its standard input.
+pub(super) fn become_hook(draft: &mut Draft<'_>, hook: &Hook, env: &[String], output: &[Stream]) {
+    let state = draft.given(Given::HookState);
+    draft.b.call(Call::Dup3 { old: state, new: Handle(Stream::Stdin.fd()), flags: 0 });
+    for stream in output {
+        let old = draft.given(Given::HookOutput(*stream));
+        draft.b.call(Call::Dup3 { old, new: Handle(stream.fd()), flags: 0 });
+    }
     // The program's own mask is clear, and what a hook makes is nobody else's to write.
     draft.b.call(Call::Umask { mask: 0o022 });
     let path = draft.text(&hook.path);
     let argv = draft.list(hook.args.iter().map(String::as_str));
-    let envp = draft.list(hook.env.iter().map(String::as_str));
+    let envp = draft.list(hook.env.as_deref().unwrap_or(env).iter().map(String::as_str));
     draft.b.call(Call::Execve { path, argv, envp });
+}
+
+/// Says how a child ended, by its status as wait4(2) writes it.
+pub(super) fn ending(status: u16) -> String {
+    let [signal, code] = status.to_le_bytes();
+    match signal & 0x7f {
+        0 => format!("exit status {code}"),
+        6 => "signal: aborted".to_owned(),
+        9 => "signal: killed".to_owned(),
+        11 => "signal: segmentation fault".to_owned(),
+        15 => "signal: terminated".to_owned(),
+        other => format!("signal: signal {other}"),
+    }
 }
 
 /// Marks close-on-exec whatever the program is not to keep.

@@ -163,6 +163,8 @@ pub enum Given {
     Console,
     /// The fifo, open for reading and writing, whose first byte is the start signal.
     Gate,
+    /// A file that takes what hooks write to that stream.
+    HookOutput(Stream),
     /// A seekable file with the state that hooks read.
     HookState,
     /// The pidfd of the init whose namespaces are joined.

@@ -35,7 +35,7 @@ mod terminal;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::spec::{Hook, Invalid, NamespaceKind, Process, Reason, Spec};
-use crate::sys::{Act, Call, Errno, Handle, Program, Rule, flags, lint};
+use crate::sys::{Call, Errno, Program, Rule, flags, lint};
 use draft::{Draft, invalid};
 use process::Missing;
 use terminal::Console;
@@ -82,7 +82,6 @@ pub fn init(spec: &Spec, situation: &Situation<'_>) -> Result<Plan, Invalid> {
         return Err(invalid("/process", Reason::Missing));
     };
     let mut draft = Draft::new(situation, given_to_init(spec, situation));
-    hooks::check(&spec.hooks)?;
     namespaces::check(spec, &draft)?;
     root::check(spec)?;
     mounts::check(spec, &draft)?;
@@ -147,17 +146,22 @@ pub fn exec(
     checked(Plan { program, namespaces, given, forks, mapped, hooks_stop, executable })
 }
 
-/// Compiles what a hook of the runtime does: [`Given::HookState`] becomes its standard input, and
-/// a failure is reported on [`Given::Sync`], whose end says that it became its program.
+/// The streams of a hook that are kept for the error that tells of it.
+pub const HOOK_OUTPUT: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
+
+/// Compiles what a hook of the runtime does: [`Given::HookState`] becomes its standard input, both
+/// [`Given::HookOutput`] its other streams, and a failure is reported on [`Given::Sync`], whose
+/// end says that it became its program. It runs in the bundle, if that is still there, and has
+/// `env` where it names no environment.
 ///
 /// # Errors
 ///
 /// A text with a NUL in it.
-pub fn hook(hook: &Hook, host: &Host) -> Result<Plan, Invalid> {
+pub fn hook(hook: &Hook, host: &Host, bundle: &str, env: &[String]) -> Result<Plan, Invalid> {
     let (sources, streams) = (BTreeMap::new(), BTreeSet::new());
     let situation = Situation {
         host,
-        bundle: "/",
+        bundle,
         cgroups: &[],
         rootfs_mount: "/",
         filter: None,
@@ -169,16 +173,19 @@ pub fn hook(hook: &Hook, host: &Host) -> Result<Plan, Invalid> {
         preserve_fds: 0,
         home: None,
     };
-    let given = vec![Given::Sync, Given::HookState];
+    let [out, err] = HOOK_OUTPUT.map(Given::HookOutput);
+    let given = vec![Given::Sync, Given::HookState, out, err];
     let mut draft = Draft::new(&situation, given.clone());
     limits::signals(&mut draft);
     draft.about("lead a session");
     draft.b.call(Call::Setsid {});
     hooks::close_on_exec(&mut draft);
-    draft.about(format!("exec: {:?}", hook.path));
-    let old = draft.given(Given::HookState);
-    draft.b.call(Call::Dup3 { old, new: Handle(0), flags: 0 });
-    hooks::become_hook(&mut draft, hook);
+    draft.about("enter the bundle");
+    let path = draft.text(bundle);
+    // A bundle may be gone before its container is.
+    draft.b.call_or(Call::Chdir { path }, &[Errno::EACCES, Errno::ENOENT, Errno::ENOTDIR]);
+    draft.about(format!("fork/exec {}", hook.path));
+    hooks::become_hook(&mut draft, hook, env, &HOOK_OUTPUT);
     let (program, executable) = (draft.finish()?, hook.path.clone());
     let (namespaces, forks, mapped, hooks_stop) = (0, false, false, false);
     checked(Plan { program, namespaces, given, forks, mapped, hooks_stop, executable })
@@ -189,11 +196,12 @@ impl Plan {
     #[must_use]
     pub fn explain(&self, op: u16, errno: Errno) -> String {
         let about = self.program.about(op);
-        let act = self.program.code().ops.get(usize::from(op)).map(|op| op.act);
+        let known = self.program.code().ops.get(usize::from(op));
         let name = &self.executable;
-        match (act, errno) {
+        match (known, errno) {
             (None, _) => format!("begin: {errno}"),
-            (Some(Act::Check { .. }), _) => format!("{about}: ended badly"),
+            // What took too long says so itself.
+            (Some(_), Errno::ETIMEDOUT) => about.to_owned(),
             (Some(_), Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)
                 if about.starts_with("exec: ") && name.contains('/') =>
             {
@@ -207,6 +215,18 @@ impl Plan {
     }
 }
 
+/// Says that a hook took longer than it may.
+#[must_use]
+pub fn too_long(hook: &Hook) -> String {
+    format!("hook ran past specified timeout of {}.0s", hook.timeout_secs.unwrap_or(0))
+}
+
+/// Says how a child of a program ended, by its status as wait4(2) writes it.
+#[must_use]
+pub fn ending(status: u16) -> String {
+    hooks::ending(status)
+}
+
 fn executable(args: &[String]) -> String {
     args.first().cloned().unwrap_or_default()
 }
@@ -218,6 +238,9 @@ fn given_to_init(spec: &Spec, situation: &Situation<'_>) -> Vec<Given> {
     }
     if hooks::any_within(&spec.hooks) {
         given.push(Given::HookState);
+    }
+    if !spec.hooks.create_container.is_empty() {
+        given.extend(HOOK_OUTPUT.map(Given::HookOutput));
     }
     given.extend(given_for_streams(situation));
     given
@@ -257,7 +280,9 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec) {
     if !spec.hooks.create_container.is_empty() {
         draft.b.call(Call::Fchdir { fd: draft.root });
     }
-    hooks::run(draft, "createContainer", &spec.hooks.create_container);
+    let env = spec.process.as_ref().map_or(&[][..], |process| &process.env);
+    let kind = hooks::Kind { name: "createContainer", env, output: &HOOK_OUTPUT };
+    hooks::run(draft, kind, &spec.hooks.create_container);
     root::enter(draft, spec);
     if let Some(process) = &spec.process {
         let own = spec.namespace(NamespaceKind::Mount).is_some();

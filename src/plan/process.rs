@@ -80,7 +80,8 @@ pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, start: Start, hoo
         draft.b.call(Call::Dup3 { old: gate, new: sync, flags });
         draft.await_byte(gate);
     }
-    hooks::run(draft, "startContainer", hooks);
+    let kind = hooks::Kind { name: "startContainer", env: &process.env, output: &[] };
+    hooks::run(draft, kind, hooks);
     if filtered && process.no_new_privs {
         creds::filter(draft);
     }

@@ -24,7 +24,7 @@
 //!                  ◀───────────────   becomes its program, which closes the socket
 //! ```
 
-use crate::plan::{Given, Plan, Stream};
+use crate::plan::{self, Given, Plan, Stream};
 use crate::spec::IdMap;
 use crate::state::{Record, Stage};
 use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls};
@@ -98,8 +98,8 @@ pub(super) fn make<K: Kernel>(
     }
     // Beside the gate, so that fewer gaps are to be closed between what the child keeps.
     let [theirs, ours] = kernel.socketpair().doing(what)?;
-    let state = if plan.given.contains(&Given::HookState) {
-        Some(hooks::blank(kernel).doing(|| "make the state that hooks read")?)
+    let files = if plan.given.contains(&Given::HookState) {
+        Some(hooks::Files::new(kernel).doing(|| "make the files of hooks")?)
     } else {
         None
     };
@@ -111,7 +111,10 @@ pub(super) fn make<K: Kernel>(
             (Given::Console, Console::Socket(socket)) => socket,
             (Given::Console, Console::None | Console::Relay) => -1,
             (Given::Init, _) => op.init.as_ref().map_or(-1, Fd::raw),
-            (Given::HookState, _) => state.as_ref().map_or(-1, Fd::raw),
+            (Given::HookOutput(stream), _) => {
+                files.as_ref().map_or(-1, |files| files.output(*stream))
+            }
+            (Given::HookState, _) => files.as_ref().map_or(-1, hooks::Files::state),
             (Given::Stream(stream), _) => stream_fd(&handed.stdio, *stream),
         });
     }
@@ -129,7 +132,7 @@ pub(super) fn make<K: Kernel>(
     let (pid, pidfd) = kernel.spawn(child).doing(what)?;
     op.child = Some(Child { pid, pidfd });
     op.sync = Some(ours);
-    op.state = state;
+    op.hooks = files;
     Ok(())
 }
 
@@ -174,11 +177,9 @@ pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
     }
     expect(op, plan, Wanted::Hooks)?;
     let hooks = &create.spec.hooks;
-    let pid = op.child.as_ref().map_or(0, |child| child.pid);
+    hooks::tell(op, "creating")?;
+    let pid = op.child.as_ref().map(|child| child.pid);
     let state = hooks::state(&op.record, "creating", pid);
-    if let Some(file) = &op.state {
-        op.kernel.write_all(file.raw(), state.as_bytes()).doing(|| "write the state for hooks")?;
-    }
     hooks::run_all(op, "prestart", &hooks.prestart, &state)?;
     hooks::run_all(op, "createRuntime", &hooks.create_runtime, &state)?;
     let Some(sync) = &op.sync else { return Ok(()) };
@@ -229,6 +230,7 @@ pub(super) fn expect<K: Kernel>(
     let mut ready = false;
     while wanted != Wanted::Pid || !op.forked {
         match receive(op.kernel, sync)? {
+            Message::Ended { op: at, status } => return Err(ended(op, plan, at, status)),
             Message::Failed { op: at, errno } => {
                 return Err(Failure::told(plan.explain(at, errno), errno));
             }
@@ -256,6 +258,17 @@ pub(super) fn expect<K: Kernel>(
     Ok(())
 }
 
+/// Says which hook within the container has ended badly, and how.
+fn ended<K: Kernel>(op: &Operation<'_, '_, K>, plan: &Plan, at: u16, status: u16) -> Failure {
+    let about = plan.program.about(at);
+    let said = op.hooks.as_ref().map(|files| files.said(op.kernel, status));
+    let said = said.unwrap_or_else(|| Ok(plan::ending(status)));
+    match said {
+        Ok(said) => Failure::told(format!("{about}: {said}"), Errno::EPROTO),
+        Err(errno) => Failure::new(about, errno),
+    }
+}
+
 /// Takes hold of the process that goes on: it is a child of the caller's, not waited for yet, so
 /// its number is its own.
 fn adopt<K: Kernel>(kernel: &K, pid: u32) -> Result<Child<'_, K>, Failure> {
@@ -280,6 +293,7 @@ pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result
 
 /// … and only then is the child told so.
 pub(super) fn release<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
+    hooks::tell(op, "created")?;
     let Some(sync) = op.sync.take() else { return Ok(()) };
     op.kernel.send(sync.raw(), b"G").doing(|| "let the container go")
 }

@@ -10,6 +10,7 @@
 //! | the byte | died before it read it |
 //! | six bytes | has failed, and says where |
 
+use crate::plan;
 use crate::sys::{Errno, Kernel, Syscalls};
 
 use super::error::{Doing, Failure};
@@ -40,9 +41,15 @@ pub(super) fn open<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failu
     match kernel.read(reader.raw(), &mut block) {
         Err(Errno::EAGAIN) | Ok([]) => Ok(()),
         // A hook that could not be run has said so before the program did.
-        Ok([b'F', _, a, b, c, d, ..]) => {
-            let (at, errno) = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
-            Err(failed(op, at, Errno(errno)))
+        Ok([kind @ (b'E' | b'F'), _, a, b, c, d, ..]) => {
+            let (at, number) = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
+            let about = about(op, at);
+            Err(match kind {
+                b'E' => Failure::told(format!("{about}: {}", plan::ending(number)), Errno::EPROTO),
+                // What took too long says so itself.
+                _ if Errno(number) == Errno::ETIMEDOUT => Failure::told(about, Errno(number)),
+                _ => Failure::new(about, Errno(number)),
+            })
         }
         Ok(_) => Err(died()),
         Err(errno) => Err(Failure::new(what(), errno)),
@@ -54,10 +61,10 @@ fn died() -> Failure {
 }
 
 /// Says what init could not do, in the words that were kept when its program was compiled.
-fn failed<K: Kernel>(op: &Operation<'_, '_, K>, at: u16, errno: Errno) -> Failure {
+fn about<K: Kernel>(op: &Operation<'_, '_, K>, at: u16) -> String {
     let told = op.record.manifest.extra.get("late").and_then(|json| {
         let late: Vec<(u16, String)> = serde_json::from_str(json).ok()?;
         late.into_iter().rev().find(|(from, _)| *from <= at).map(|(_, about)| about)
     });
-    Failure::new(told.unwrap_or_else(|| format!("operation {at} of init")), errno)
+    told.unwrap_or_else(|| format!("operation {at} of init"))
 }

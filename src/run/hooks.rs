@@ -1,39 +1,119 @@
 //! Programs of others, run on the way, with the container's state on their standard input.
 //!
-//! | hook | when | a failure |
-//! |---|---|---|
-//! | `prestart`, `createRuntime` | the namespaces are there, the old root too | undoes the create |
-//! | `poststart` | the program runs | stops the container |
-//! | `poststop` | everything but the record is removed | is told, and the rest goes on |
+//! | hook | reads | when | a failure |
+//! |---|---|---|---|
+//! | `prestart`, `createRuntime` | creating | the old root is still there | undoes the create |
+//! | `createContainer` | creating | then, within the namespaces | undoes the create |
+//! | `startContainer` | created | just before the program | stops the container |
+//! | `poststart` | running | the program runs | stops the container |
+//! | `poststop` | stopped | all but the record is removed | is told, and the rest goes on |
 //!
-//! `createContainer` and `startContainer` are part of init's program.
+//! `createContainer` and `startContainer` are part of init's program. What a hook writes is kept
+//! for the error that tells of its failure; what `startContainer` writes is the container's.
 
-use crate::plan;
+use crate::plan::{self, Stream};
 use crate::spec::Hook;
 use crate::state::Record;
-use crate::sys::{self, Call, Errno, Fd, Kernel, Syscalls, flags};
+use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls, flags};
 
 use super::error::{Doing, Failure};
 use super::operation::Operation;
-use super::process::{Exit, wait};
+use super::process::{Exit, Message, receive, wait};
 
-/// The container's state as hooks read it and `state` prints it.
-pub(super) fn state(record: &Record, status: &str, pid: u32) -> String {
+/// The container's state as hooks read it; without a process there is no number of one.
+pub(super) fn state(record: &Record, status: &str, pid: Option<u32>) -> String {
     let manifest = &record.manifest;
-    let state = serde_json::json!({
+    let mut state = serde_json::json!({
         "ociVersion": manifest.version,
         "id": manifest.id,
         "status": status,
-        "pid": pid,
         "bundle": manifest.bundle,
         "annotations": manifest.annotations,
     });
+    if let Some(pid) = pid {
+        state["pid"] = pid.into();
+    }
     state.to_string()
 }
 
-/// Makes an empty file that hooks read the state from.
-pub(super) fn blank<K: Kernel>(kernel: &K) -> Result<Fd<'_, K>, Errno> {
-    kernel.give(Call::MemfdCreate { name: c"state", flags: flags::MFD_CLOEXEC })
+/// Writes the state that hooks within the container read from here on.
+pub(super) fn tell<K: Kernel>(op: &Operation<'_, '_, K>, status: &str) -> Result<(), Failure> {
+    let (Some(files), Some(child)) = (&op.hooks, &op.child) else { return Ok(()) };
+    let pid = inner(op.kernel, child.pid).doing(|| format!("read /proc/{}/status", child.pid))?;
+    let state = state(&op.record, status, Some(pid));
+    files.tell(op.kernel, &state).doing(|| "write the state for hooks")
+}
+
+/// Returns the number that a process has in its own pid namespace: the last one (proc(5)).
+fn inner<K: Kernel>(kernel: &K, pid: u32) -> Result<u32, Errno> {
+    let path = K::name(format!("/proc/{pid}/status"))?;
+    let text = kernel.read_all(kernel.open(sys::CWD, &path, flags::O_RDONLY)?.raw())?;
+    let text = String::from_utf8_lossy(&text);
+    let numbers = text.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let last = numbers.and_then(|numbers| numbers.split_whitespace().last());
+    last.and_then(|number| number.parse().ok()).ok_or(Errno::EPROTO)
+}
+
+/// How much of each stream an error tells, from its end.
+const TAIL: usize = 4096;
+
+/// Files for the streams of hooks.
+///
+/// Files, not pipes: a hook that never reads cannot stop or signal us, and one that leaves somebody
+/// behind who has its streams cannot make us wait.
+#[derive(Debug)]
+pub(super) struct Files<'k, K: Kernel> {
+    state: Fd<'k, K>,
+    output: [Fd<'k, K>; 2],
+}
+
+impl<'k, K: Kernel> Files<'k, K> {
+    /// Makes empty files.
+    pub(super) fn new(kernel: &'k K) -> Result<Self, Errno> {
+        let file = |name| kernel.give(Call::MemfdCreate { name, flags: flags::MFD_CLOEXEC });
+        Ok(Self { state: file(c"state")?, output: [file(c"stdout")?, file(c"stderr")?] })
+    }
+
+    /// The file that hooks read.
+    pub(super) fn state(&self) -> RawFd {
+        self.state.raw()
+    }
+
+    /// The file that takes a stream.
+    pub(super) fn output(&self, stream: Stream) -> RawFd {
+        let [out, err] = &self.output;
+        match stream {
+            Stream::Stdin => self.state.raw(),
+            Stream::Stdout => out.raw(),
+            Stream::Stderr => err.raw(),
+        }
+    }
+
+    /// Writes the state that hooks read from here on.
+    fn tell(&self, kernel: &K, state: &str) -> Result<(), Errno> {
+        let fd = self.state.raw();
+        kernel.call(Call::Ftruncate { fd, length: 0 })?;
+        kernel.call(Call::Lseek { fd, offset: 0, whence: 0 })?;
+        kernel.write_all(fd, state.as_bytes())?;
+        kernel.call(Call::Lseek { fd, offset: 0, whence: 0 }).map(drop)
+    }
+
+    /// Says how a hook has ended, and what it has written last.
+    pub(super) fn said(&self, kernel: &K, status: u16) -> Result<String, Errno> {
+        let [out, err] = &self.output;
+        let (out, err) = (tail(kernel, out)?, tail(kernel, err)?);
+        Ok(format!("{}, stdout: {out}, stderr: {err}", plan::ending(status)))
+    }
+}
+
+fn tail<K: Kernel>(kernel: &K, file: &Fd<'_, K>) -> Result<String, Errno> {
+    let fd = file.raw();
+    let size = kernel.stat(fd, c"", flags::AT_EMPTY_PATH)?.size;
+    let offset = size.saturating_sub(TAIL as u64);
+    kernel.call(Call::Lseek { fd, offset, whence: 0 })?;
+    let mut block = [0; TAIL];
+    let text = String::from_utf8_lossy(kernel.read(fd, &mut block)?).into_owned();
+    Ok(if offset == 0 { text } else { format!("... {text}") })
 }
 
 /// Runs hooks in order; the first failure ends it.
@@ -44,25 +124,27 @@ pub(super) fn run_all<K: Kernel>(
     state: &str,
 ) -> Result<(), Failure> {
     for (index, hook) in hooks.iter().enumerate() {
-        run(op, hook, state).map_err(|failure| {
-            let message = format!("{kind} hook {index} ({}): {failure}", hook.path);
-            Failure::told(message, failure.errno)
-        })?;
+        run(op, hook, state)
+            .map_err(|failure| Failure::told(named(kind, index, &failure), failure.errno))?;
     }
     Ok(())
+}
+
+fn named(kind: &str, index: usize, failure: &Failure) -> String {
+    format!("error running {kind} hook #{index}: {failure}")
 }
 
 fn run<K: Kernel>(op: &Operation<'_, '_, K>, hook: &Hook, state: &str) -> Result<(), Failure> {
     let kernel = op.kernel;
     let what = || "run it";
-    // A file, not a pipe: a hook that never reads cannot stop or signal us.
-    let input = blank(kernel).doing(what)?;
-    kernel.write_all(input.raw(), state.as_bytes()).doing(what)?;
-    kernel.call(Call::Lseek { fd: input.raw(), offset: 0, whence: 0 }).doing(what)?;
+    let files = Files::new(kernel).doing(what)?;
+    files.tell(kernel, state).doing(what)?;
     let [ours, theirs] = kernel.socketpair().doing(what)?;
-    let plan = plan::hook(hook, op.runtime.host()?);
+    let (bundle, env) = (&op.record.manifest.bundle, op.runtime.environment());
+    let plan = plan::hook(hook, op.runtime.host()?, bundle, env);
     let plan = plan.map_err(|invalid| Failure::told(invalid.to_string(), Errno::EINVAL))?;
-    let given = [theirs.raw(), input.raw()];
+    let [out, err] = plan::HOOK_OUTPUT.map(|stream| files.output(stream));
+    let given = [theirs.raw(), files.state(), out, err];
     let child = sys::Child {
         namespaces: 0,
         cgroup: None,
@@ -72,34 +154,27 @@ fn run<K: Kernel>(op: &Operation<'_, '_, K>, hook: &Hook, state: &str) -> Result
         code: plan.program.code(),
     };
     let (_, pidfd) = kernel.spawn(child).doing(what)?;
-    drop((theirs, input));
-    let limit = hook.timeout_secs.and_then(|secs| i32::try_from(secs).ok()?.checked_mul(1000));
-    let ended = kernel.poll([(pidfd.raw(), flags::POLLIN)], limit.unwrap_or(-1));
+    drop(theirs);
+    let ended = kernel.poll([(pidfd.raw(), flags::POLLIN)], hook.timeout_ms());
     if ended.doing(what)? == [0] {
         let signal = flags::SIGKILL;
         kernel.call(Call::PidfdSendSignal { fd: pidfd.raw(), signal }).doing(what)?;
         wait(kernel, &pidfd).doing(what)?;
-        return Err(Failure::new("it took too long and was killed", Errno::ETIMEDOUT));
+        return Err(Failure::told(plan::too_long(hook), Errno::ETIMEDOUT));
     }
-    judge(kernel, &plan, &ours, wait(kernel, &pidfd).doing(what)?)
-}
-
-/// Tells a hook that failed from one that could not be run.
-fn judge<'k, K: Kernel>(
-    kernel: &'k K,
-    plan: &plan::Plan,
-    sync: &Fd<'k, K>,
-    exit: Exit,
-) -> Result<(), Failure> {
-    use super::process::{Message, receive};
-    if exit == Exit::Code(0) {
-        return Ok(());
+    let status = match wait(kernel, &pidfd).doing(what)? {
+        Exit::Code(0) => return Ok(()),
+        Exit::Code(code) => u16::try_from(code << 8),
+        Exit::Signal(signal) => u16::try_from(signal),
+    };
+    // One that could not be run has said so.
+    match receive(kernel, &ours)? {
+        Message::Failed { op, errno } => Err(Failure::told(plan.explain(op, errno), errno)),
+        _ => {
+            let said = files.said(kernel, status.unwrap_or(u16::MAX)).doing(what)?;
+            Err(Failure::told(said, Errno::EPROTO))
+        }
     }
-    Err(match (receive(kernel, sync)?, exit) {
-        (Message::Failed { op, errno }, _) => Failure::told(plan.explain(op, errno), errno),
-        (_, Exit::Code(code)) => Failure::told(format!("exit status {code}"), Errno::EPROTO),
-        (_, Exit::Signal(signal)) => Failure::told(format!("signal {signal}"), Errno::EPROTO),
-    })
 }
 
 /// Runs the hooks behind a start; the lock is left first, so that a hook may use the runtime.
@@ -109,7 +184,7 @@ pub(super) fn poststart<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), 
         return Ok(());
     }
     op.lock = None;
-    let pid = op.record.init.map_or(0, |init| init.pid);
+    let pid = op.record.init.map(|init| init.pid);
     let state = state(&op.record, "running", pid);
     run_all(op, "poststart", &hooks, &state)
 }
@@ -120,10 +195,10 @@ pub(super) fn poststop<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), F
         return Ok(());
     }
     let hooks = kept(&op.record.manifest.poststop)?;
-    let state = state(&op.record, "stopped", 0);
+    let state = state(&op.record, "stopped", None);
     for (index, hook) in hooks.iter().enumerate() {
         if let Err(failure) = run(op, hook, &state) {
-            op.warnings.push(format!("poststop hook {index} ({}): {failure}", hook.path));
+            op.warnings.push(named("poststop", index, &failure));
         }
     }
     Ok(())

@@ -30,7 +30,8 @@ pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fail
     match receive(op.kernel, &sync)? {
         Message::Failed { op: at, errno } => Err(Failure::told(plan.explain(at, errno), errno)),
         // The socket closed with execve(2), or with a death that its waiter will see.
-        Message::Over
+        Message::Ended { .. }
+        | Message::Over
         | Message::Hooks
         | Message::Pid(_)
         | Message::Ready

@@ -33,8 +33,8 @@ pub(super) struct Operation<'k, 't, K: Kernel> {
     pub(super) gate: Option<Fd<'k, K>>,
     /// The socket to a child that is on its way.
     pub(super) sync: Option<Fd<'k, K>>,
-    /// The file in which the container's own hooks read its state.
-    pub(super) state: Option<Fd<'k, K>>,
+    /// The files of hooks within the container.
+    pub(super) hooks: Option<hooks::Files<'k, K>>,
     /// The process that the request is about: init, or the one that is added.
     pub(super) child: Option<Child<'k, K>>,
     /// Whether the child is not the first, which has forked it and ended.
@@ -88,7 +88,7 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
             lock: None,
             gate: None,
             sync: None,
-            state: None,
+            hooks: None,
             child: None,
             forked: false,
             init: None,

@@ -145,6 +145,10 @@ pub(super) fn receive<'k, K: Kernel>(
         (Some([b'H']), None) => Message::Hooks,
         (Some([b'R']), None) => Message::Ready,
         (Some([a, b, c, d]), None) => Message::Pid(u32::from_le_bytes([*a, *b, *c, *d])),
+        (Some([b'E', _, a, b, c, d]), None) => Message::Ended {
+            op: u16::from_le_bytes([*a, *b]),
+            status: u16::from_le_bytes([*c, *d]),
+        },
         (Some([b'F', _, a, b, c, d]), None) => Message::Failed {
             op: u16::from_le_bytes([*a, *b]),
             errno: Errno(u16::from_le_bytes([*c, *d])),
@@ -156,6 +160,13 @@ pub(super) fn receive<'k, K: Kernel>(
 /// What a child says on its socket.
 #[derive(Debug)]
 pub(super) enum Message<'k, K: Kernel> {
+    /// A child of its own, a hook, ended badly.
+    Ended {
+        /// Which operation found out.
+        op: u16,
+        /// The hook's status, as wait4(2) writes it.
+        status: u16,
+    },
     /// An operation of its program failed.
     Failed {
         /// Which.

@@ -71,6 +71,8 @@ pub struct Exec {
     pub console: Console,
     /// How many descriptors of the caller's, from 3 up, the process keeps.
     pub preserve_fds: u32,
+    /// In a paused container, it is made and freezes, and whoever makes it waits for the thaw.
+    pub ignore_paused: bool,
 }
 
 /// The streams that are not inherited.

@@ -28,6 +28,7 @@ pub struct Runtime<K: Kernel> {
     kernel: K,
     root: String,
     boot: u64,
+    environment: Vec<String>,
     host: OnceLock<Host>,
 }
 
@@ -65,7 +66,19 @@ impl<K: Kernel> Runtime<K> {
     pub fn new(kernel: K, root: impl Into<String>) -> Result<Self, Error> {
         let boot = identity::boot(&kernel)?;
         let root = root.into().trim_end_matches('/').to_owned();
-        Ok(Self { kernel, root, boot, host: OnceLock::new() })
+        Ok(Self { kernel, root, boot, environment: Vec::new(), host: OnceLock::new() })
+    }
+
+    /// Gives an environment to hooks outside of the container that name none: else they have
+    /// none.
+    #[must_use]
+    pub fn with_environment(self, environment: Vec<String>) -> Self {
+        Self { environment, ..self }
+    }
+
+    /// Returns the environment of hooks that name none.
+    pub(super) fn environment(&self) -> &[String] {
+        &self.environment
     }
 
     /// Returns the kernel.
@@ -380,7 +393,10 @@ impl<'r, K: Kernel> Container<'r, K> {
     ///
     /// Fails where the container is stopped or frozen, or the program cannot be run.
     pub fn exec(&self, exec: &Exec) -> Result<Process<'r, K>, Error> {
-        let held = self.held(Request::Exec, false)?;
+        let mut held = self.held(Request::Exec, false)?;
+        if exec.ignore_paused {
+            held.facts.freezer = Freezer::Thawed;
+        }
         let steps = decide(Some(&held.record), &held.facts, Request::Exec)?;
         let joined = Joined { namespaces: Kept::of(&held.record)?.namespaces };
         let plan = compile::exec(self.runtime, exec, &joined, &held.record)?;

@@ -33,8 +33,16 @@ pub struct Hook {
     pub path: String,
     /// Its arguments, the zeroth included: never empty.
     pub args: Vec<String>,
-    /// Its environment.
-    pub env: Vec<String>,
+    /// Its environment; without one it has that of the runtime, or of the container's program.
+    pub env: Option<Vec<String>>,
     /// How long it may take, in seconds; at least 1.
     pub timeout_secs: Option<u32>,
+}
+
+impl Hook {
+    /// Returns how long it may take, in milliseconds as poll(2) takes them: -1 is for ever.
+    pub(crate) fn timeout_ms(&self) -> i32 {
+        let limit = self.timeout_secs.and_then(|secs| i32::try_from(secs).ok()?.checked_mul(1000));
+        limit.unwrap_or(-1)
+    }
 }

@@ -163,7 +163,7 @@ impl Builder {
             (
                 Act::Abort { .. }
                 | Act::Call(_)
-                | Act::Check { .. }
+                | Act::Check
                 | Act::Copy { .. }
                 | Act::End
                 | Act::Reach { .. }

@@ -74,6 +74,9 @@ calls! {
     /// Takes a connection.
     Accept = "accept4" { fd: F::Fd, flags: u32 }
         fails [EAGAIN, EBADF, ECONNRESET, EINTR, EINVAL, EMFILE, ENFILE, ENOMEM];
+    /// Waits until a descriptor is ready for one of `events`, or `timeout_ms` has passed: the
+    /// answer is 0 then, and for a program `ETIMEDOUT`.
+    Await = "ppoll" { fd: F::Fd, events: u32, timeout_ms: i32 } fails [EINTR, EINVAL, ENOMEM];
     /// Puts a program at a cgroup v2 directory, beside those that are there.
     BpfAttach = "bpf" { cgroup: F::Fd, program: F::Fd } fails [EBADF, EINVAL, ENOSYS, EPERM];
     /// Loads a program that is asked for each access to a device.
@@ -126,6 +129,9 @@ calls! {
     Flock = "flock" { fd: F::Fd, operation: u32 } fails [EAGAIN, EBADF, EINTR, EINVAL, ENOLCK];
     /// Makes a copy of this process; the copy is answered 0.
     Fork = "clone" { flags: u64 } fails [EAGAIN, ENOMEM, ENOSPC, EPERM];
+    /// Gives an open file a length.
+    Ftruncate = "ftruncate" { fd: F::Fd, length: u64 }
+        fails [EBADF, EFBIG, EINTR, EINVAL, EIO, EPERM, EROFS, ETXTBSY];
     /// Reads entries of an open directory, as `linux_dirent64` lays them out.
     Getdents64 = "getdents64" { fd: F::Fd, buf: F::Out }
         fails [EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR];
@@ -175,7 +181,7 @@ calls! {
             ENAMETOOLONG, ENFILE, ENODEV, ENOENT, ENOMEM, ENOSPC, ENOSYS, ENOTDIR, ENXIO, EPERM,
             EROFS, ETXTBSY, EXDEV];
     /// Opens a descriptor of a process.
-    PidfdOpen = "pidfd_open" { pid: u32, flags: u32 }
+    PidfdOpen = "pidfd_open" { pid: F::Pid, flags: u32 }
         fails [EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM, ENOSYS, ESRCH];
     /// Signals the process of a descriptor.
     PidfdSendSignal = "pidfd_send_signal" { fd: F::Fd, signal: u32 }
@@ -265,7 +271,7 @@ calls! {
     /// Leaves namespaces for new ones.
     Unshare = "unshare" { kinds: u64 } fails [EINVAL, ENOMEM, ENOSPC, EPERM, EUSERS];
     /// Waits for a child by number; its status is written to `status`, four bytes.
-    Wait4 = "wait4" { pid: u32, status: F::Out, options: u32 } fails [ECHILD, EINTR, EINVAL];
+    Wait4 = "wait4" { pid: F::Pid, status: F::Out, options: u32 } fails [ECHILD, EINTR, EINVAL];
     /// Waits for the child of a descriptor, as `siginfo_t` lays it out (128 bytes).
     Waitid = "waitid" { fd: F::Fd, info: F::Out, options: u32 }
         fails [EAGAIN, EBADF, ECHILD, EINTR, EINVAL];

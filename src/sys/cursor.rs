@@ -27,6 +27,13 @@ pub struct Cursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub enum Turn {
+    /// A child that the program waited for has ended badly; the program is over.
+    Ended {
+        /// Which operation found out.
+        op: u16,
+        /// The child's status, as wait4(2) writes it.
+        status: u16,
+    },
     /// An operation failed; the program is over.
     Failed {
         /// Which.
@@ -62,9 +69,11 @@ impl Cursor {
                 let answer = self.ask(call, code, kernel);
                 self.settle(op, answer)
             }
-            Act::Check { errno } => match self.room {
-                [0, 0, 0, 0, ..] => self.advance(1),
-                _ => Turn::Failed { op: self.at, errno },
+            Act::Check => match self.room {
+                [0, 0, ..] => self.advance(1),
+                [low, high, ..] => {
+                    Turn::Ended { op: self.at, status: u16::from_le_bytes([low, high]) }
+                }
             },
             Act::Copy { from, to } => {
                 let ends = self.raw(from).zip(self.raw(to)).ok_or(Errno::EFAULT);
@@ -115,6 +124,9 @@ impl Cursor {
         let answer = insist(kernel, live);
         self.room = room.get();
         let count = answer?;
+        if count == 0 && matches!(live, Call::Await { .. }) {
+            return Err(Errno::ETIMEDOUT);
+        }
         match wanted(&live) {
             Some(_) if count == 0 => Err(Errno::EPIPE),
             Some(wanted) if count != wanted => Err(Errno::EIO),

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::ffi::CStr;
 
-use super::op::{Code, SLOTS};
+use super::op::{Code, SLOTS, Slot};
 
 /// A descriptor number, as the process that owns it knows it.
 pub type RawFd = i32;
@@ -20,6 +20,8 @@ pub trait Form: Copy {
     type List: Copy;
     /// Bytes that the kernel writes.
     type Out: Copy;
+    /// The number of a process.
+    type Pid: Copy;
     /// A NUL-terminated string.
     type Text: Copy;
 }
@@ -34,6 +36,7 @@ impl<'a> Form for Live<'a> {
     type In = &'a [u8];
     type List = Strings<'a>;
     type Out = &'a [Cell<u8>];
+    type Pid = u32;
     type Text = &'a CStr;
 }
 
@@ -47,6 +50,7 @@ impl Form for Compiled {
     type In = Span;
     type List = List;
     type Out = Room;
+    type Pid = Slot;
     type Text = Text;
 }
 
@@ -164,7 +168,7 @@ pub struct Room {
 pub enum Operand {
     /// Bytes that the kernel reads.
     In(Span),
-    /// A descriptor.
+    /// A descriptor, or the number that a slot keeps.
     Fd(Handle),
     /// A list of strings.
     List(List),
@@ -194,6 +198,12 @@ operands! {
     Text => Text;
     u32 => Number;
     u64 => Number;
+}
+
+impl From<Slot> for Operand {
+    fn from(slot: Slot) -> Self {
+        Self::Fd(Handle::slot(slot.0))
+    }
 }
 
 impl From<i32> for Operand {
@@ -257,6 +267,14 @@ impl Bind<'_> for Handle {
             Some(slot) => binder.slots.get(slot).copied(),
             None => Some(self.0),
         }
+    }
+}
+
+impl Bind<'_> for Slot {
+    type Alive = u32;
+
+    fn bind(self, binder: &Binder<'_>) -> Option<u32> {
+        binder.slots.get(usize::from(self.0)).and_then(|number| u32::try_from(*number).ok())
     }
 }
 

@@ -140,11 +140,7 @@ impl Walk {
             Act::Copy { from, to } => empty(from).or_else(|| empty(to)),
             Act::Reach { dir, .. } => empty(dir),
             Act::Tell { fd, slot } => empty(fd).or_else(|| empty(Handle::slot(slot.0))),
-            Act::Abort { .. }
-            | Act::Check { .. }
-            | Act::End
-            | Act::Fork { .. }
-            | Act::Jump { .. } => None,
+            Act::Abort { .. } | Act::Check | Act::End | Act::Fork { .. } | Act::Jump { .. } => None,
         };
         if usize::from(op.save.0) < SLOTS {
             self.filled |= 1 << op.save.0;
@@ -257,7 +253,7 @@ fn ends(op: &Op) -> bool {
         Act::Abort { .. } | Act::End => true,
         Act::Call(Call::Execve { .. }) => op.on_error == OnError::Fail,
         Act::Call(call) => matches!(call, Call::Exit { .. }),
-        Act::Check { .. }
+        Act::Check
         | Act::Copy { .. }
         | Act::Fork { .. }
         | Act::Jump { .. }
@@ -299,7 +295,7 @@ fn denied(program: &Program, filter: u16, op: &Op) -> Option<String> {
             return Some("a walk is behind the filter".to_string());
         }
         Act::Tell { .. } => ("write", number::WRITE, [0; 6]),
-        Act::Abort { .. } | Act::Check { .. } | Act::End | Act::Jump { .. } => return None,
+        Act::Abort { .. } | Act::Check | Act::End | Act::Jump { .. } => return None,
     };
     let number = u32::try_from(number).ok()?;
     let words = words.map(|word| word as u64);

@@ -58,6 +58,7 @@ pub mod number {
     pub const KILL: usize = 62;
     pub const FCNTL: usize = 72;
     pub const FLOCK: usize = 73;
+    pub const FTRUNCATE: usize = 77;
     pub const CHDIR: usize = 80;
     pub const FCHDIR: usize = 81;
     pub const FCHMOD: usize = 91;
@@ -226,6 +227,7 @@ fn files(call: &Call<Live<'_>>) -> Door {
             (number::FCNTL, [fd(f), short(command), long(argument), 0, 0, 0])
         }
         Call::Flock { fd: f, operation } => (number::FLOCK, [fd(f), short(operation), 0, 0, 0, 0]),
+        Call::Ftruncate { fd: f, length } => (number::FTRUNCATE, [fd(f), long(length), 0, 0, 0, 0]),
         Call::Getdents64 { fd: f, buf } => {
             (number::GETDENTS64, [fd(f), room(buf), buf.len(), 0, 0, 0])
         }
@@ -394,6 +396,14 @@ fn powers(call: &Call<Live<'_>>, scratch: &Scratch) -> Door {
 fn talk(call: &Call<Live<'_>>, scratch: &Scratch) -> Door {
     Some(match *call {
         Call::Accept { fd: f, flags } => (number::ACCEPT4, [fd(f), 0, 0, short(flags), 0, 0]),
+        Call::Await { fd: f, events, timeout_ms } => {
+            let asked = fd(f) & 0xffff_ffff | short(events & 0xffff) << 32;
+            let wait = usize::try_from(timeout_ms).ok();
+            let [seconds, rest] = wait.map_or([0; 2], |ms| [ms / 1000, ms % 1000 * 1_000_000]);
+            let at = scratch.put(&[asked, seconds, rest]);
+            let time = wait.map_or(0, |_| at + size_of::<usize>());
+            (number::PPOLL, [at, 1, time, 0, 8, 0])
+        }
         Call::Connect { fd: f, address } => {
             (number::CONNECT, [fd(f), bytes(address), address.len(), 0, 0, 0])
         }

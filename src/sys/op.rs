@@ -91,11 +91,8 @@ pub enum Act {
     },
     /// Asks the kernel.
     Call(Call<Compiled>),
-    /// Ends the program with `errno` unless the cursor's bytes, as a `u32`, are zero.
-    Check {
-        /// The error to report.
-        errno: Errno,
-    },
+    /// Ends the program unless the status in the cursor's bytes, as wait4(2) writes it, is zero.
+    Check,
     /// Copies what a directory holds, and its mode, to an empty one that nobody else has.
     Copy {
         /// Which directory.

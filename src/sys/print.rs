@@ -39,7 +39,7 @@ impl Program {
         line += &match op.act {
             Act::Abort { errno } => format!("abort {errno:?}"),
             Act::Call(call) => self.show(&call),
-            Act::Check { errno } => format!("check zero, else {errno:?}"),
+            Act::Check => "check that it ended well".to_string(),
             Act::Copy { from, to } => format!("copy({}, {})", handle(from), handle(to)),
             Act::End => "end".to_string(),
             Act::Fork { flags, ops } => {

@@ -117,3 +117,20 @@ fn a_filter_can_kill() {
     );
     assert_eq!(cli.say("run cli-killing").out, "159\n", "128 and SIGSYS");
 }
+
+#[test]
+fn an_engine_s_own_filter_holds_and_begins_with_what_is_newer() {
+    let config: Value = serde_json::from_str(include_str!("../bundles/docker.json")).unwrap();
+    let cli = filtered("grep Seccomp: /proc/self/status", config["linux"]["seccomp"].clone());
+    for _ in 0..2 {
+        assert_eq!(cli.done("run cli-engine"), "Seccomp:\t2\n");
+    }
+    let mut kept = fs::read_dir(cli.path("state/~filters")).unwrap();
+    let kept = fs::read(kept.next().unwrap().unwrap().path()).unwrap();
+    let lines = kept.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    let code = lines.map(|(at, _)| at + 1).nth(2).unwrap();
+    // What stands first asks for the machine, and then for the number of the call.
+    assert_eq!(kept[code..code + 2], [0x20, 0], "load");
+    assert_eq!(kept[code + 8..code + 10], [0x15, 0], "compare the machine");
+    assert_eq!(kept[code + 16..code + 18], [0x20, 0], "load");
+}

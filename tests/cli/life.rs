@@ -5,7 +5,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 use cofferdam::run::Exit;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::common::cgroups_named;
 use super::{Cli, await_death};
@@ -182,45 +182,6 @@ fn sockets_of_a_service_manager_are_handed_on() {
 }
 
 #[test]
-fn hooks_run_in_order_with_the_state_on_their_input() {
-    let cli = Cli::new("echo payload >>/log");
-    let hook = |kind: &str, path: &str| {
-        let script = format!("printf '{kind} ' >>{path}; cat >>{path}; echo >>{path}");
-        json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }])
-    };
-    let (host, inside) = (cli.path("rootfs/log"), "/log");
-    let mut config: Value = serde_json::from_str(&cli.read("config.json")).unwrap();
-    config["root"]["readonly"] = json!(false);
-    config["hooks"] = json!({
-        "prestart": hook("prestart", &host),
-        "createRuntime": hook("createRuntime", &host),
-        "createContainer": hook("createContainer", &host),
-        "startContainer": hook("startContainer", inside),
-        "poststop": hook("poststop", &host),
-    });
-    cli.write("config.json", &config.to_string());
-    assert_eq!(cli.done("run cli-hooks"), "");
-    let log = cli.read("rootfs/log");
-    let seen: Vec<_> = log
-        .lines()
-        .filter_map(|line| {
-            let (kind, state) = line.split_once(' ').unwrap_or((line, "{}"));
-            let state: Value = serde_json::from_str(state).ok()?;
-            Some(format!("{kind} {}", state["status"].as_str().unwrap_or("-")))
-        })
-        .collect();
-    let expected = [
-        "prestart creating",
-        "createRuntime creating",
-        "createContainer creating",
-        "startContainer creating",
-        "payload -",
-        "poststop stopped",
-    ];
-    assert_eq!(seen, expected, "{log}");
-}
-
-#[test]
 fn a_user_namespace_has_its_own_ids() {
     let cli = Cli::edited("id -u; cat /proc/self/uid_map; touch /tmp/x && echo made", |config| {
         config["root"]["readonly"] = json!(false);
@@ -269,4 +230,18 @@ fn the_caller_s_streams_are_not_kept_open() {
 
 fn pid(child: &std::process::Child) -> nix::unistd::Pid {
     nix::unistd::Pid::from_raw(child.id().try_into().unwrap())
+}
+
+#[test]
+fn a_limit_of_no_processes_is_no_limit() {
+    for (limit, expected) in [(0, "max\n"), (-1, "max\n"), (7, "7\n")] {
+        let cli = Cli::edited("true", |config| {
+            config["linux"]["resources"]["pids"] = json!({ "limit": limit });
+        });
+        cli.done("create cli-pids");
+        let dirs = cgroups_named("cli-pids").into_iter().map(|dir| format!("{dir}/pids.max"));
+        let read: Vec<_> = dirs.filter_map(|file| fs::read_to_string(file).ok()).collect();
+        assert_eq!(read, [expected], "{limit}");
+        cli.done("delete cli-pids");
+    }
 }

@@ -6,6 +6,7 @@
 mod common;
 mod contract;
 mod filter;
+mod hooks;
 mod life;
 mod limits;
 mod mounts;

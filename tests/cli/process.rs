@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use cofferdam::backend::linux::Linux;
+use cofferdam::sys::Syscalls;
 use serde_json::json;
 
 use super::{Cli, await_death};
@@ -100,4 +102,51 @@ fn a_process_joins_a_container_that_waits_to_be_started() {
     cli.done("create cli-early");
     assert_eq!(cli.done("exec cli-early echo early"), "early\n");
     assert_eq!(cli.state("cli-early")["status"], "created");
+}
+
+#[test]
+fn a_file_that_says_nothing_of_powers_and_limits_leaves_them_as_the_container_s() {
+    let cli = running("cli-powers");
+    let script = "grep CapEff /proc/self/status; ulimit -n";
+    let mut process = json!({
+        "cwd": "/", "user": { "uid": 0, "gid": 0 }, "env": ["PATH=/bin"],
+        "args": ["sh", "-c", script],
+    });
+    let mut say = |key: &str, value| {
+        process[key] = value;
+        cli.write("process.json", &process.to_string());
+        cli.done("exec --process process.json cli-powers").replace('\t', " ")
+    };
+    assert_eq!(say("cwd", json!("/")), "CapEff: 0000000020000420\n1024\n");
+    assert_eq!(say("capabilities", json!({})), "CapEff: 0000000000000000\n1024\n");
+    let limits = json!([{ "type": "RLIMIT_NOFILE", "soft": 100, "hard": 200 }]);
+    assert_eq!(say("rlimits", limits), "CapEff: 0000000000000000\n100\n");
+}
+
+#[test]
+fn a_capability_that_nobody_knows_is_told_and_ignored() {
+    let cli = running("cli-bogus");
+    let said =
+        cli.say("exec --cap BOGUS --cap CAP_NET_RAW cli-bogus grep CapEff /proc/self/status");
+    assert_eq!((said.status, &*said.out), (0, "CapEff:\t0000000020002420\n"));
+    let told = "ignoring unknown or unavailable capabilities: [BOGUS]";
+    assert!(said.err.contains("level=warning") && said.err.contains(told), "{}", said.err);
+}
+
+#[test]
+fn a_process_waits_in_a_paused_container_if_it_may() {
+    let cli = running("cli-paused");
+    cli.done("pause cli-paused");
+    let mut command = cli.command("exec --ignore-paused cli-paused echo thawed");
+    let said = fs::File::create(cli.path("said")).unwrap();
+    let mut waiting = command.stdout(said).spawn().unwrap();
+    // It is in the container's cgroup, and frozen like everybody there.
+    while cli.done("ps -f json cli-paused").split(',').count() < 2 {
+        assert_eq!(waiting.try_wait().unwrap(), None, "it has given up");
+        Linux.poll([], 5).unwrap();
+    }
+    assert_eq!((waiting.try_wait().unwrap(), cli.read("said")), (None, String::new()));
+    cli.done("resume cli-paused");
+    assert!(waiting.wait().unwrap().success());
+    assert_eq!(cli.read("said"), "thawed\n");
 }

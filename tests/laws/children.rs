@@ -1,6 +1,8 @@
 //! Children: what they are born with, how programs end, what execve(2) refuses.
 
-use cofferdam::sys::{Builder, CWD, Call, Errno, Handle, Room, Syscalls, flags};
+use cofferdam::sys::{
+    Act, Builder, CWD, Call, Errno, Handle, OnError, Room, Slot, Syscalls, flags,
+};
 
 use crate::laws::ground::{How, SOCKET, exec, pause};
 
@@ -88,13 +90,51 @@ crate::laws! {
         assert_eq!(born.wait(flags::WEXITED), Ok((flags::CLD_EXITED, 1)));
     }
 
+    fn a_program_waits_as_long_as_it_will_and_kills_by_descriptor(ground) {
+        let mut builder = Builder::new(1);
+        let b = &mut builder;
+        let pid = b.take();
+        let child = b.fork(0, pid);
+        exec(b, &["/bin/sleep", "1000"]);
+        b.land(child);
+        let pidfd = b.open(Call::PidfdOpen { pid, flags: 0 });
+        let fd = Handle::slot(pidfd.0);
+        for (events, timeout_ms) in [(flags::POLLIN, 20), (flags::POLLIN, -1)] {
+            b.call_or(Call::Await { fd, events, timeout_ms }, &[Errno::ETIMEDOUT]);
+            let signal = flags::SIGKILL;
+            b.call_or(Call::PidfdSendSignal { fd, signal }, &[Errno::ESRCH]);
+        }
+        b.call(Call::Wait4 { pid, status: Room { len: 4 }, options: 0 });
+        b.push(Act::Check, OnError::Fail, Slot::NONE);
+        let born = ground.spawn(&builder.finish(), How::default()).unwrap();
+        assert_eq!(born.hear(), [b'E', 0, 9, 0, 9, 0], "killed by signal 9");
+    }
+
+    fn a_program_waits_for_the_child_that_it_names(ground) {
+        let mut builder = Builder::new(1);
+        let b = &mut builder;
+        let [first, second] = [0, 3].map(|status| {
+            let pid = b.take();
+            let child = b.fork(0, pid);
+            b.call(Call::Exit { status });
+            b.land(child);
+            pid
+        });
+        for pid in [second, first] {
+            b.call(Call::Wait4 { pid, status: Room { len: 4 }, options: 0 });
+            b.push(Act::Check, OnError::Fail, Slot::NONE);
+        }
+        let born = ground.spawn(&builder.finish(), How::default()).unwrap();
+        assert_eq!(born.hear(), [b'E', 0, 5, 0, 0, 3], "exit status 3");
+    }
+
     fn the_first_process_of_a_pid_namespace_is_number_one(ground) {
         let mut builder = Builder::new(1);
         let slot = builder.open(Call::Getpid {});
         builder.push(
-            cofferdam::sys::Act::Tell { fd: SOCKET, slot },
-            cofferdam::sys::OnError::Fail,
-            cofferdam::sys::Slot::NONE,
+            Act::Tell { fd: SOCKET, slot },
+            OnError::Fail,
+            Slot::NONE,
         );
         let program = builder.finish();
         let how = How { namespaces: flags::CLONE_NEWPID, ..How::default() };
@@ -137,9 +177,9 @@ crate::laws! {
         let mut builder = Builder::new(1);
         let slot = builder.open(Call::Geteuid {});
         builder.push(
-            cofferdam::sys::Act::Tell { fd: SOCKET, slot },
-            cofferdam::sys::OnError::Fail,
-            cofferdam::sys::Slot::NONE,
+            Act::Tell { fd: SOCKET, slot },
+            OnError::Fail,
+            Slot::NONE,
         );
         let how = How { namespaces: flags::CLONE_NEWUSER, mapped: true, ..How::default() };
         let born = ground.spawn(&builder.finish(), how).unwrap();

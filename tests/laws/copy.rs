@@ -182,6 +182,7 @@ fn copy<K: Kernel, G: Kernel>(
     let mut cursor = Cursor::new(program.code(), &ends.each_ref().map(|end| end.raw()));
     match cursor.step(program.code(), kernel) {
         Turn::Failed { errno, .. } => Err(errno),
+        Turn::Ended { .. } => unreachable!("nobody is waited for"),
         Turn::Going | Turn::Over => Ok(()),
     }
 }

@@ -21,6 +21,20 @@ crate::laws! {
         assert_eq!(ground.content("a"), b"");
     }
 
+    fn ftruncate_gives_a_length_and_leaves_the_offset(ground) {
+        ground.file("a", b"long");
+        let file = ground.open("a", flags::O_RDWR).unwrap();
+        ground.kernel.read_all(file.raw()).unwrap();
+        let to = |fd, length| ground.call(Call::Ftruncate { fd, length });
+        assert_eq!((to(file.raw(), 1), ground.content("a")), (Ok(0), b"l".to_vec()));
+        ground.kernel.write_all(file.raw(), b"x").unwrap();
+        assert_eq!((to(file.raw(), 6), ground.content("a")), (Ok(0), b"l\0\0\0x\0".to_vec()));
+        let reader = ground.open("a", 0).unwrap();
+        let path = ground.open("a", flags::O_PATH).unwrap();
+        assert_eq!(to(reader.raw(), 0), Err(Errno::EINVAL));
+        assert_eq!(to(path.raw(), 0), Err(Errno::EBADF));
+    }
+
     fn a_shorter_write_leaves_the_tail(ground) {
         ground.file("a", b"stale");
         let file = ground.open("a", flags::O_WRONLY).unwrap();

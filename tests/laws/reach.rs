@@ -153,6 +153,7 @@ fn perform<K: Kernel>(kernel: &K, root: RawFd, path: &str, mode: u32) -> Result<
     let mut cursor = Cursor::new(program.code(), &[root]);
     match cursor.step(program.code(), kernel) {
         Turn::Failed { errno, .. } => Err(errno),
+        Turn::Ended { .. } => unreachable!("nobody is waited for"),
         Turn::Going | Turn::Over => Ok(cursor.slots[usize::from(slot.0)]),
     }
 }

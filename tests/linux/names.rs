@@ -35,6 +35,7 @@ numbers! {
     KILL = SYS_kill;
     FCNTL = SYS_fcntl;
     FLOCK = SYS_flock;
+    FTRUNCATE = SYS_ftruncate;
     CHDIR = SYS_chdir;
     FCHDIR = SYS_fchdir;
     FCHMOD = SYS_fchmod;

@@ -247,7 +247,7 @@ fn resources_stand_alone_too() {
     let json = br#"{"memory": {"limit": -1}, "pids": {"limit": 0}, "cpu": {"quota": 0}}"#;
     let resources = oci::read_resources(json).unwrap().value;
     assert_eq!(resources.memory.limit, Some(Limit::Max));
-    assert_eq!(resources.pids, Some(Limit::Value(0)));
+    assert_eq!(resources.pids, None, "0 is no limit, as in runc");
     assert_eq!(resources.cpu.quota, None);
 }
 

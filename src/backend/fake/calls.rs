@@ -21,9 +21,9 @@ enum Door {
 #[rustfmt::skip]
 const fn door(call: &Call<Live<'_>>) -> Door {
     match call {
-        Call::Close { .. } | Call::CloseRange { .. } | Call::Dup3 { .. } | Call::Fcntl { .. }
-        | Call::Flock { .. } | Call::Getdents64 { .. } | Call::Ioctl { .. }
-        | Call::IoctlIn { .. } | Call::Lseek { .. } | Call::MemfdCreate { .. }
+        Call::Await { .. } | Call::Close { .. } | Call::CloseRange { .. } | Call::Dup3 { .. }
+        | Call::Fcntl { .. } | Call::Flock { .. } | Call::Ftruncate { .. } | Call::Getdents64 { .. }
+        | Call::Ioctl { .. } | Call::IoctlIn { .. } | Call::Lseek { .. } | Call::MemfdCreate { .. }
         | Call::Pipe2 { .. } | Call::Poll { .. } | Call::Read { .. }
         | Call::Write { .. } => Door::Descriptor,
         Call::Chroot { .. } | Call::Mount { .. } | Call::MountSetattr { .. }
@@ -80,11 +80,15 @@ impl World {
 
     fn descriptor_call(&mut self, pid: Pid, call: &Call<Live<'_>>) -> Answer {
         match *call {
+            Call::Await { fd, events, timeout_ms } => {
+                self.poll(pid, &super::poll::one(fd, events), timeout_ms)
+            }
             Call::Close { fd } => self.close(pid, fd),
             Call::CloseRange { first, last, flags } => self.close_range(pid, [first, last], flags),
             Call::Dup3 { old, new, flags } => self.dup3(pid, [old, new], flags),
             Call::Fcntl { fd, command, argument } => self.fcntl(pid, fd, (command, argument)),
             Call::Flock { fd, operation } => self.flock(pid, fd, operation),
+            Call::Ftruncate { fd, length } => self.ftruncate(pid, fd, length),
             Call::Getdents64 { fd, buf } => self.getdents(pid, fd, buf),
             // The loopback interface comes up; nothing else here is a terminal or an interface.
             Call::IoctlIn { fd, request: crate::sys::flags::SIOCSIFFLAGS, .. } => {

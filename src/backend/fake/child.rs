@@ -72,17 +72,19 @@ impl Kernel for Direct<'_> {
     }
 }
 
-/// A kernel that only asks whether the next call could be performed.
+/// A kernel that only asks whether the next call could be performed, and would rather be later.
 struct Peek<'w> {
     world: &'w World,
     pid: Pid,
     enabled: Cell<bool>,
+    hasty: Cell<bool>,
 }
 
 impl Kernel for Peek<'_> {
     fn call(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
         let waits = self.world.could_wait(self.pid, &call);
         self.enabled.set(waits || self.world.enabled(self.pid, &call));
+        self.hasty.set(self.world.would_rather_wait(self.pid, &call));
         Err(Errno::EIO)
     }
 }
@@ -191,13 +193,17 @@ impl World {
         let Role::Program(running) = &self.task(pid).role else { return false };
         match running.stage {
             Stage::Mapping => running.given.first().is_none_or(|fd| self.may_read(pid, *fd)),
-            Stage::Going => {
-                let peek = Peek { world: self, pid, enabled: Cell::new(true) };
-                let mut cursor = running.cursor;
-                let _: Turn = cursor.step(running.code.code(), &peek);
-                peek.enabled.get()
-            }
+            Stage::Going => self.peek(pid, running).enabled.get(),
         }
+    }
+
+    /// Looks at the next call of a program.
+    fn peek(&self, pid: Pid, running: &Running) -> Peek<'_> {
+        let (enabled, hasty) = (Cell::new(true), Cell::new(false));
+        let peek = Peek { world: self, pid, enabled, hasty };
+        let mut cursor = running.cursor;
+        let _: Turn = cursor.step(running.code.code(), &peek);
+        peek
     }
 
     /// Returns whether the turn that the program of `pid` can take is nobody else's concern.
@@ -221,6 +227,12 @@ impl World {
         let mut cursor = running.cursor;
         let turn = cursor.step(running.code.code(), &look);
         look.private.get().unwrap_or(turn == Turn::Going)
+    }
+
+    /// Returns whether the turn that the program of `pid` can take would be better taken later.
+    pub(super) fn is_turn_hasty(&self, pid: Pid) -> bool {
+        let Role::Program(running) = &self.task(pid).role else { return false };
+        running.stage == Stage::Going && self.peek(pid, running).hasty.get()
     }
 
     /// Lets programs perform what is nobody else's concern: in whatever order that happens, and
@@ -264,7 +276,12 @@ impl World {
         };
         running.cursor = cursor;
         match turn {
-            Turn::Failed { op, errno } => self.fail(pid, running, Report { op, errno }),
+            Turn::Ended { op, status } => {
+                self.fail(pid, running, Report { kind: b'E', what: [op, status] });
+            }
+            Turn::Failed { op, errno } => {
+                self.fail(pid, running, Report { kind: b'F', what: [op, errno.0] });
+            }
             Turn::Going => (),
             Turn::Over => self.die(pid, 0),
         }
@@ -311,13 +328,16 @@ impl World {
                 creds.gid = gid;
             }
             // No operation failed: the program has not begun.
-            _ => self.fail(pid, running, Report { op: u16::MAX, errno: Errno::EINVAL }),
+            _ => {
+                let what = [u16::MAX, Errno::EINVAL.0];
+                self.fail(pid, running, Report { kind: b'F', what });
+            }
         }
     }
 
     fn fail(&mut self, pid: Pid, running: &Running, report: Report) {
-        let [op, errno] = [report.op, report.errno.0].map(u16::to_le_bytes);
-        let bytes = [b'F', 0, op[0], op[1], errno[0], errno[1]];
+        let [op, number] = report.what.map(u16::to_le_bytes);
+        let bytes = [report.kind, 0, op[0], op[1], number[0], number[1]];
         if let Some(fd) = running.given.first().copied()
             && self.may_write(pid, fd, bytes.len())
         {
@@ -358,6 +378,8 @@ impl World {
 /// What a child says before it ends in failure.
 #[derive(Clone, Copy)]
 struct Report {
-    op: u16,
-    errno: Errno,
+    /// `F` for an operation that failed, `E` for a child that ended badly.
+    kind: u8,
+    /// Which operation, and its errno or the child's status.
+    what: [u16; 2],
 }

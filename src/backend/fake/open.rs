@@ -261,6 +261,26 @@ impl World {
         }
     }
 
+    pub(super) fn ftruncate(&mut self, pid: Pid, fd: RawFd, length: u64) -> Answer {
+        let open = self.open_of(pid, fd)?;
+        let Ino::Plain(row) = open.place().ino else { return Err(Errno::EINVAL) };
+        if open.has(flags::O_PATH) {
+            return Err(Errno::EBADF);
+        }
+        let Some(inode) = self.inodes.get(row).filter(|_| open.writes()) else {
+            return Err(Errno::EINVAL);
+        };
+        let Node::File(held) = &inode.node else { return Err(Errno::EINVAL) };
+        let length = usize::try_from(length).map_err(|_| Errno::EFBIG)?;
+        let grows = flags::F_SEAL_GROW * u64::from(held.len() < length);
+        let shrinks = flags::F_SEAL_SHRINK * u64::from(length < held.len());
+        if inode.seals & (grows | shrinks) != 0 {
+            return Err(Errno::EPERM);
+        }
+        self.write_bytes(row, &mut |held| held.resize(length, 0));
+        Ok(0)
+    }
+
     fn write_file_at(&mut self, row: u32, at: u64, bytes: &[u8]) -> Result<(), Errno> {
         let Some(inode) = self.inodes.get(row) else { return Err(Errno::EBADF) };
         let Node::File(held) = &inode.node else { return Err(Errno::EINVAL) };

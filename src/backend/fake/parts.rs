@@ -56,14 +56,16 @@ macro_rules! visit {
 #[rustfmt::skip]
 pub(super) fn visit<'a>(call: &Call<Live<'a>>, see: &mut dyn FnMut(Part<'a>)) {
     visit! { call, see;
-        Accept { fd, flags } BpfAttach { cgroup, program } BpfLoad { program }
+        Accept { fd, flags } Await { fd, events, timeout_ms } BpfAttach { cgroup, program }
+        BpfLoad { program }
         Capset { effective, permitted, inheritable } Chdir { path } Chroot { path }
         ClockGettime { clock, time } Close { fd }
         CloseRange { first, last, flags } Connect { fd, address } Dup3 { old, new, flags }
         Execve { path, argv, envp } Exit { status } Faccessat2 { dir, path, mode, flags }
         Fchdir { fd } Fchmod { fd, mode } Fchmodat { dir, path, mode }
         Fchownat { dir, path, uid, gid, flags } Fcntl { fd, command, argument }
-        Flock { fd, operation } Fork { flags } Getdents64 { fd, buf } Geteuid {} Getpid {}
+        Flock { fd, operation } Fork { flags } Ftruncate { fd, length } Getdents64 { fd, buf }
+        Geteuid {} Getpid {}
         Ioctl { fd, request, argument } IoctlIn { fd, request, block } Kill { pid, signal }
         Lseek { fd, offset, whence } MemfdCreate { name, flags } Mkdirat { dir, path, mode }
         Mknodat { dir, path, mode, device } Mount { source, target, kind, flags, data }

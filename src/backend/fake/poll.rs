@@ -25,6 +25,9 @@ impl World {
         match *call {
             Call::Flock { fd, operation } => self.may_lock(pid, fd, operation),
             Call::Openat2 { .. } => !self.is_alone(pid, call),
+            Call::Await { fd, events, timeout_ms } => {
+                timeout_ms >= 0 || self.is_any_ready(pid, &one(fd, events))
+            }
             Call::Poll { fds, timeout_ms } => timeout_ms >= 0 || self.is_any_ready(pid, fds),
             Call::Read { fd, .. } | Call::RecvFd { socket: fd, .. } => self.may_read(pid, fd),
             Call::Send { socket: fd, bytes }
@@ -48,6 +51,9 @@ impl World {
     /// Returns whether a call could be answered now but would be answered better later.
     pub(super) fn would_rather_wait(&self, pid: Pid, call: &Call<Live<'_>>) -> bool {
         match *call {
+            Call::Await { fd, events, timeout_ms } => {
+                timeout_ms > 0 && !self.is_any_ready(pid, &one(fd, events))
+            }
             Call::Poll { fds, timeout_ms } => timeout_ms > 0 && !self.is_any_ready(pid, fds),
             _ => false,
         }
@@ -96,6 +102,13 @@ impl World {
         }
         Ok(count)
     }
+}
+
+/// Returns an array of one `struct pollfd`.
+pub(super) fn one(fd: RawFd, events: u32) -> [Cell<u8>; 8] {
+    let [a, b, c, d] = fd.to_le_bytes();
+    let [e, f, ..] = events.to_le_bytes();
+    [a, b, c, d, e, f, 0, 0].map(Cell::new)
 }
 
 fn asked(fds: &[Cell<u8>]) -> impl Iterator<Item = Asked> {

@@ -77,13 +77,22 @@ impl World {
         }
     }
 
-    /// Lets the first possible thing happen; returns whether there was one.
+    /// Lets the first possible thing happen, and time pass only when nothing else can; returns
+    /// whether there was one.
     fn advance(&mut self) -> bool {
-        let first = self.transitions().first().copied();
-        if let Some(transition) = first {
+        let all = self.transitions();
+        let patient = |next: &&Transition| match next {
+            Transition::Step(pid, _) => !self.is_turn_hasty(*pid),
+            Transition::Exit(_)
+            | Transition::Freeze(_)
+            | Transition::Reap(_)
+            | Transition::Uncharge(_) => true,
+        };
+        let next = all.iter().find(patient).or_else(|| all.first()).copied();
+        if let Some(transition) = next {
             self.apply(transition);
         }
-        first.is_some()
+        next.is_some()
     }
 
     /// Lets things happen until nothing can.

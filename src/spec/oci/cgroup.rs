@@ -107,8 +107,11 @@ fn pids<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<Option<Limit>, 
     for (key, value) in node.fields()? {
         match key {
             "limit" => {
-                let most = u64::try_from(value.integer(-1..=i64::MAX)?);
-                limit = Some(most.map_or(Limit::Max, Limit::Value));
+                limit = match u64::try_from(value.integer(-1..=i64::MAX)?) {
+                    // To runc 1.1 and 1.2 nothing was asked for.
+                    Ok(0) => None,
+                    most => Some(most.map_or(Limit::Max, Limit::Value)),
+                };
             }
             _ => notes.add(value, Oddity::Unknown),
         }

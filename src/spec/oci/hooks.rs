@@ -25,12 +25,12 @@ pub(super) fn hooks<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<Hoo
 }
 
 fn hook<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<Hook, Fault<'d>> {
-    let (mut path, mut args, mut env, mut timeout_secs) = (None, Vec::new(), Vec::new(), None);
+    let (mut path, mut args, mut env, mut timeout_secs) = (None, Vec::new(), None, None);
     for (key, value) in node.fields()? {
         match key {
             "path" => path = Some(value.absolute()?),
             "args" => args = value.list(Node::string)?,
-            "env" => env = value.list(Node::string)?,
+            "env" => env = Some(value.list(Node::string)?),
             "timeout" => timeout_secs = Some(value.integer(1..=u32::MAX)?),
             _ => notes.add(value, Oddity::Unknown),
         }

@@ -147,7 +147,7 @@ fn hook() -> impl Strategy<Value = Hook> {
     (path(), option::weighted(0.1, Just(1))).prop_map(|(path, timeout_secs)| Hook {
         args: vec![path.clone()],
         path,
-        env: Vec::new(),
+        env: None,
         timeout_secs,
     })
 }

@@ -27,6 +27,7 @@ pub(crate) fn calls(program: &Program) -> u64 {
             Turn::Over => return kernel.calls.get(),
             // The end that a counted program has: nothing behind a successful execve.
             Turn::Failed { errno: Errno::ETXTBSY, .. } => return kernel.calls.get(),
+            Turn::Ended { op, status } => panic!("op {op}: {status:#x}\n{program}"),
             Turn::Failed { op, errno } => panic!("op {op}: {errno:?}\n{program}"),
         }
     }
