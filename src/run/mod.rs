@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `runtime` | [`Runtime`] and [`Container`]: what an embedder calls |
+//! | `runtime`, `container` | [`Runtime`] and [`Container`]: what an embedder calls |
 //! | `request` | what a request carries: streams, terminal, descriptors |
 //! | `operation` | the engine: a plan of steps, each done or undone |
 //! | `compile` | a request becomes a program and a record, before anything is made |
@@ -34,6 +34,7 @@
 mod birth;
 mod cgroup;
 mod compile;
+mod container;
 mod end;
 mod error;
 mod gate;
@@ -51,6 +52,7 @@ mod streams;
 mod sweep;
 mod update;
 
+pub use container::Container;
 #[cfg(feature = "cli")]
 pub(crate) use error::regardless;
 pub use error::{Error, Failure};
@@ -58,4 +60,4 @@ pub use error::{Error, Failure};
 pub(crate) use probe::now;
 pub use process::{Exit, Process};
 pub use request::{Console, Create, Exec, Filter, Stdio};
-pub use runtime::{Container, Runtime, State};
+pub use runtime::{Runtime, State};

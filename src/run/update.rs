@@ -7,9 +7,9 @@ use crate::state::Request;
 use crate::sys::Kernel;
 
 use super::cgroup;
+use super::container::Container;
 use super::error::{Error, Failure};
 use super::operation::{Operation, Task};
-use super::runtime::Container;
 
 impl<K: Kernel> Container<'_, K> {
     /// Changes what it may use.
