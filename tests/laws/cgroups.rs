@@ -1,6 +1,6 @@
 //! Cgroups: birth, moving, killing, freezing, removing.
 
-use cofferdam::sys::{CWD, Errno, Kernel, Syscalls, flags};
+use cofferdam::sys::{CWD, Call, Errno, Kernel, Syscalls, flags};
 
 use crate::Ground;
 use crate::laws::ground::{Born, How, pause, sleep};
@@ -176,10 +176,10 @@ crate::laws! {
         let mut builder = cofferdam::sys::Builder::new(1);
         let slot = builder.take();
         let bytes = builder.block(b"?");
-        builder.call(cofferdam::sys::Call::Write { fd: crate::laws::ground::SOCKET, bytes });
+        builder.call(Call::Write { fd: crate::laws::ground::SOCKET, bytes });
         let room = cofferdam::sys::Room { len: 1 };
         let fd = crate::laws::ground::SOCKET;
-        builder.call(cofferdam::sys::Call::Read { fd, buf: room });
+        builder.call(Call::Read { fd, buf: room });
         let fork = builder.fork(0, slot);
         builder.land(fork);
         let born = ground.spawn(&builder.finish(), How::default()).unwrap();
@@ -187,6 +187,22 @@ crate::laws! {
         group.write("cgroup.procs", &born.pid.to_string()).unwrap();
         ground.kernel.write_all(born.socket.raw(), b"!").unwrap();
         assert_eq!(born.hear(), [b'F', 0, 2, 0, 11, 0]);
+    }
+
+    fn a_program_for_devices_stands_at_a_cgroup(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        let cgroup = ground.open_absolute(&group.path, flags::O_DIRECTORY).unwrap();
+        let program = ground.kernel.give(Call::BpfLoad { program: &[ALLOW, EXIT].concat() }).unwrap();
+        let (cgroup, program) = (cgroup.raw(), program.raw());
+        assert_eq!(ground.call(Call::BpfAttach { cgroup, program }), Ok(0));
+    }
+
+    fn a_program_with_code_that_is_not_reached_is_einval(ground) {
+        let load = |code: &[[u8; 8]]| ground.kernel.give(Call::BpfLoad { program: &code.concat() });
+        assert_eq!(load(&[ALLOW, EXIT, ALLOW, EXIT]).err(), Some(Errno::EINVAL));
+        assert_eq!(load(&[ALLOW]).err(), Some(Errno::EINVAL), "it never ends");
+        assert_eq!(load(&[]).err(), Some(Errno::E2BIG));
+        assert!(load(&[ALLOW, EXIT]).is_ok());
     }
 
     fn a_child_joins_by_the_tasks_file(ground) {
@@ -202,6 +218,10 @@ crate::laws! {
         assert_eq!(ground.spawn(&pause(), how).err(), Some(Errno::ENODEV));
     }
 }
+
+/// Instructions of a program for devices: an answer of one, and the end.
+const ALLOW: [u8; 8] = [0xb7, 0, 0, 0, 1, 0, 0, 0];
+const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
 
 /// A cgroup of the law's own.
 struct Group<'g, 'k, K: Kernel> {
