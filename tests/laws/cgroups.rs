@@ -219,7 +219,8 @@ crate::laws! {
     fn a_program_for_devices_stands_at_a_cgroup(ground) {
         let Some(group) = Group::v2(ground) else { return };
         let cgroup = ground.open_absolute(&group.path, flags::O_DIRECTORY).unwrap();
-        let program = ground.kernel.give(Call::BpfLoad { program: &[ALLOW, EXIT].concat() }).unwrap();
+        let code = [ALLOW, EXIT].concat();
+        let program = ground.kernel.give(Call::BpfLoad { program: &code }).unwrap();
         let (cgroup, program) = (cgroup.raw(), program.raw());
         assert_eq!(ground.call(Call::BpfAttach { cgroup, program }), Ok(0));
     }
