@@ -129,7 +129,17 @@ pub(super) fn make<K: Kernel>(
         mapped: plan.mapped,
         code: plan.program.code(),
     };
-    let (pid, pidfd) = kernel.spawn(child).doing(what)?;
+    let (pid, pidfd) = match (kernel.spawn(child), &op.record.init) {
+        // Init has divided its cgroup, and an inner one takes no processes (cgroups(7); law
+        // `a_birth_in_an_inner_cgroup_is_ebusy`): where init went is still the container's.
+        (Err(Errno::EBUSY), Some(init)) => {
+            let dirs = &op.record.manifest.cgroups;
+            let door = cgroup::inner_door(kernel, op.runtime.host()?, dirs, init.pid)?;
+            kernel.spawn(sys::Child { cgroup: Some(door.raw()), ..child })
+        }
+        (made, _) => made,
+    }
+    .doing(what)?;
     op.child = Some(Child { pid, pidfd });
     op.sync = Some(ours);
     op.hooks = files;

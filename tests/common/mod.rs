@@ -94,7 +94,7 @@ pub(crate) fn children() -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The cgroup directories of that name, anywhere.
+/// The cgroup directories of that name, below this process's own and beside it.
 pub(crate) fn cgroups_named(name: &str) -> Vec<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap();
@@ -102,9 +102,12 @@ pub(crate) fn cgroups_named(name: &str) -> Vec<String> {
     for mount in mounts.lines().filter(|line| line.contains(" - cgroup")) {
         let mount = mount.split(' ').nth(4).unwrap();
         for line in own.lines() {
-            let path = format!("{mount}{}/{name}", line.splitn(3, ':').nth(2).unwrap());
-            if Path::new(&path).exists() && !found.contains(&path) {
-                found.push(path);
+            let own = line.splitn(3, ':').nth(2).unwrap();
+            for base in [own, own.rsplit_once('/').unwrap().0] {
+                let path = format!("{mount}{base}/{name}");
+                if Path::new(&path).exists() && !found.contains(&path) {
+                    found.push(path);
+                }
             }
         }
     }

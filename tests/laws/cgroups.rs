@@ -1,6 +1,8 @@
 //! Cgroups: birth, moving, killing, freezing, removing.
 
-use cofferdam::sys::{CWD, Errno, Kernel, Syscalls, flags};
+use std::ffi::CString;
+
+use cofferdam::sys::{CWD, Call, Errno, Kernel, Syscalls, flags};
 
 use crate::Ground;
 use crate::laws::ground::{Born, How, pause, sleep};
@@ -35,8 +37,7 @@ crate::laws! {
 
     fn rmdir_of_a_cgroup_with_children_is_ebusy(ground) {
         for group in Group::both(ground) {
-            let inner = crate::name(format!("{}/inner", group.path));
-            ground.kernel.mkdir(CWD, &inner, 0o755).unwrap();
+            let inner = group.inner();
             assert_eq!(group.remove(), Err(Errno::EBUSY));
             ground.kernel.unlink(CWD, &inner, flags::AT_REMOVEDIR).unwrap();
             assert_eq!(group.remove(), Ok(()));
@@ -124,8 +125,7 @@ crate::laws! {
 
     fn a_child_of_a_frozen_cgroup_is_frozen_by_its_parent(ground) {
         let Some(group) = Group::v1(ground) else { return };
-        let inner = crate::name(format!("{}/inner", group.path));
-        ground.kernel.mkdir(CWD, &inner, 0o755).unwrap();
+        let inner = group.inner();
         group.write("freezer.state", "FROZEN").unwrap();
         assert_eq!(group.read("inner/freezer.parent_freezing").unwrap(), "1\n");
         assert_eq!(group.read("inner/freezer.self_freezing").unwrap(), "0\n");
@@ -141,24 +141,51 @@ crate::laws! {
     }
 
     fn an_inner_cgroup_takes_no_process(ground) {
-        let Some(group) = Group::v2(ground) else { return };
-        let controllers = group.read("cgroup.controllers").unwrap();
-        if !controllers.split_whitespace().any(|name| name == "pids") {
-            return ground.miss("no controller pids in cgroup v2");
-        }
-        group.write("cgroup.subtree_control", "+pids").unwrap();
+        let Some(group) = Group::unified(ground, "memory") else { return };
+        group.write("cgroup.subtree_control", "+memory").unwrap();
         let born = ground.sleeper();
         let answer = group.write("cgroup.procs", &born.pid.to_string());
         assert_eq!(answer, Err(Errno::EBUSY));
         assert_eq!(group.write("cgroup.subtree_control", "+nothing"), Err(Errno::EINVAL));
     }
 
+    fn a_birth_in_an_inner_cgroup_is_ebusy(ground) {
+        let Some(group) = Group::unified(ground, "memory") else { return };
+        group.write("cgroup.subtree_control", "+memory").unwrap();
+        let directory = ground.open_absolute(&group.path, flags::O_DIRECTORY).unwrap();
+        let how = How { cgroup: Some(directory.raw()), ..How::default() };
+        assert_eq!(ground.spawn(&pause(), how).err(), Some(Errno::EBUSY));
+    }
+
+    fn what_threads_can_share_is_given_by_a_cgroup_with_processes(ground) {
+        let Some(group) = Group::unified(ground, "pids") else { return };
+        let first = group.born();
+        group.write("cgroup.subtree_control", "+pids").unwrap();
+        let second = ground.sleeper();
+        group.write("cgroup.procs", &second.pid.to_string()).unwrap();
+        // It is the root of a threaded tree by now: below is no place for whole processes.
+        let inner = group.inner();
+        let answer = group.write("inner/cgroup.procs", &second.pid.to_string());
+        assert_eq!(answer, Err(Errno::EOPNOTSUPP));
+        drop((first, second));
+        ground.kernel.unlink(CWD, &inner, flags::AT_REMOVEDIR).unwrap();
+    }
+
+    fn a_cgroup_that_gives_anything_takes_no_process_once_some_are_below(ground) {
+        let Some(group) = Group::unified(ground, "pids") else { return };
+        group.write("cgroup.subtree_control", "+pids").unwrap();
+        let inner = group.inner();
+        let (first, second) = (ground.sleeper(), ground.sleeper());
+        group.write("inner/cgroup.procs", &first.pid.to_string()).unwrap();
+        let answer = group.write("cgroup.procs", &second.pid.to_string());
+        assert_eq!(answer, Err(Errno::EBUSY));
+        drop(first);
+        group.until("cgroup.events", "populated 0");
+        ground.kernel.unlink(CWD, &inner, flags::AT_REMOVEDIR).unwrap();
+    }
+
     fn a_cgroup_with_processes_gives_no_controllers(ground) {
-        let Some(group) = Group::v2(ground) else { return };
-        let controllers = group.read("cgroup.controllers").unwrap();
-        if !controllers.split_whitespace().any(|name| name == "memory") {
-            return ground.miss("no controller memory in cgroup v2");
-        }
+        let Some(group) = Group::unified(ground, "memory") else { return };
         let _born = group.born();
         assert_eq!(group.write("cgroup.subtree_control", "+memory"), Err(Errno::EBUSY));
     }
@@ -209,10 +236,10 @@ crate::laws! {
         let mut builder = cofferdam::sys::Builder::new(1);
         let slot = builder.take();
         let bytes = builder.block(b"?");
-        builder.call(cofferdam::sys::Call::Write { fd: crate::laws::ground::SOCKET, bytes });
+        builder.call(Call::Write { fd: crate::laws::ground::SOCKET, bytes });
         let room = cofferdam::sys::Room { len: 1 };
         let fd = crate::laws::ground::SOCKET;
-        builder.call(cofferdam::sys::Call::Read { fd, buf: room });
+        builder.call(Call::Read { fd, buf: room });
         let fork = builder.fork(0, slot);
         builder.land(fork);
         let born = ground.spawn(&builder.finish(), How::default()).unwrap();
@@ -220,6 +247,23 @@ crate::laws! {
         group.write("cgroup.procs", &born.pid.to_string()).unwrap();
         ground.kernel.write_all(born.socket.raw(), b"!").unwrap();
         assert_eq!(born.hear(), [b'F', 0, 2, 0, 11, 0]);
+    }
+
+    fn a_program_for_devices_stands_at_a_cgroup(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        let cgroup = ground.open_absolute(&group.path, flags::O_DIRECTORY).unwrap();
+        let code = [ALLOW, EXIT].concat();
+        let program = ground.kernel.give(Call::BpfLoad { program: &code }).unwrap();
+        let (cgroup, program) = (cgroup.raw(), program.raw());
+        assert_eq!(ground.call(Call::BpfAttach { cgroup, program }), Ok(0));
+    }
+
+    fn a_program_with_code_that_is_not_reached_is_einval(ground) {
+        let load = |code: &[[u8; 8]]| ground.kernel.give(Call::BpfLoad { program: &code.concat() });
+        assert_eq!(load(&[ALLOW, EXIT, ALLOW, EXIT]).err(), Some(Errno::EINVAL));
+        assert_eq!(load(&[ALLOW]).err(), Some(Errno::EINVAL), "it never ends");
+        assert_eq!(load(&[]).err(), Some(Errno::E2BIG));
+        assert!(load(&[ALLOW, EXIT]).is_ok());
     }
 
     fn a_child_joins_by_the_tasks_file(ground) {
@@ -235,6 +279,10 @@ crate::laws! {
         assert_eq!(ground.spawn(&pause(), how).err(), Some(Errno::ENODEV));
     }
 }
+
+/// Instructions of a program for devices: an answer of one, and the end.
+const ALLOW: [u8; 8] = [0xb7, 0, 0, 0, 1, 0, 0, 0];
+const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
 
 /// A cgroup of the law's own.
 struct Group<'g, 'k, K: Kernel> {
@@ -286,13 +334,18 @@ impl<'g, 'k, K: Kernel> Group<'g, 'k, K> {
         if let Some(top) = ground.place.v1.get(controller) {
             return Some(Self::new(ground, top));
         }
+        Self::unified(ground, controller)
+    }
+
+    /// Makes a cgroup of v2 that has a controller.
+    fn unified(ground: &'g Ground<'k, K>, controller: &str) -> Option<Self> {
         let given = ground.place.v2.as_deref().filter(|top| {
             Self::begin(ground, top);
             let file = format!("{top}/cgroup.subtree_control");
             ground.write(&file, &format!("+{controller}")).is_ok()
         });
         if given.is_none() {
-            ground.miss(format!("no controller {controller} in any cgroup"));
+            ground.miss(format!("no controller {controller} in cgroup v2"));
         }
         Some(Self::new(ground, given?))
     }
@@ -303,6 +356,13 @@ impl<'g, 'k, K: Kernel> Group<'g, 'k, K> {
 
     fn write(&self, file: &str, text: &str) -> Result<(), Errno> {
         self.ground.write(&format!("{}/{file}", self.path), text)
+    }
+
+    /// Makes a cgroup below; whoever makes it removes it.
+    fn inner(&self) -> CString {
+        let inner = crate::name(format!("{}/inner", self.path));
+        self.ground.kernel.mkdir(CWD, &inner, 0o755).unwrap();
+        inner
     }
 
     /// Makes a child that sleeps in this cgroup.

@@ -238,7 +238,10 @@ impl World {
                 self.open_of(pid, program).map(|_| 0)
             }
             // What a program says is not modelled: it is a file that nobody reads.
-            Call::BpfLoad { .. } => self.memfd(pid, crate::sys::flags::MFD_CLOEXEC),
+            Call::BpfLoad { program } => {
+                super::devices::verify(program)?;
+                self.memfd(pid, crate::sys::flags::MFD_CLOEXEC)
+            }
             Call::Capset { effective, permitted, inheritable } => {
                 self.capset(pid, [effective, permitted, inheritable])
             }

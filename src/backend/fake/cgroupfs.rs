@@ -7,6 +7,9 @@ use crate::sys::{Errno, flags};
 /// The controllers of v2.
 pub(super) const CONTROLLERS: [&str; 6] = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids"];
 
+/// Those of them that can tell the threads of a process apart.
+const THREADED: [&str; 3] = ["cpuset", "cpu", "pids"];
+
 /// A file that cgroups have.
 struct File {
     name: &'static str,
@@ -345,8 +348,11 @@ impl World {
                 _ => return Err(Errno::EINVAL),
             }
         }
-        let inner = cgroup.parent != row && !enabled.is_empty();
-        if inner && self.in_cgroup(row, super::procs::Life::is_charged).next().is_some() {
+        let mut fresh = enabled.iter().filter(|name| !cgroup.enabled.contains(name)).peekable();
+        let inner = cgroup.parent != row && fresh.peek().is_some();
+        let threaded = fresh.all(|name| THREADED.contains(name)) && self.may_be_threaded(row);
+        let inside = self.in_cgroup(row, super::procs::Life::is_charged).next();
+        if inner && !threaded && inside.is_some() {
             return Err(Errno::EBUSY);
         }
         enabled.sort_by_key(|name| CONTROLLERS.iter().position(|known| known == name));
@@ -354,6 +360,30 @@ impl World {
             cgroup.enabled = enabled.into();
         }
         Ok(())
+    }
+
+    /// Returns whether a cgroup of v2 could become the root of a threaded tree: then the rule of no
+    /// processes in inner cgroups does not hold (cgroups(7), "threaded").
+    pub(super) fn may_be_threaded(&self, row: u32) -> bool {
+        self.cgroups.get(row).is_some_and(|cgroup| {
+            cgroup.enabled.iter().all(|name| THREADED.contains(name))
+                && !cgroup.children.values().any(|child| self.is_populated(*child))
+        })
+    }
+
+    /// Returns whether a cgroup is below the root of a threaded tree, which is one that has
+    /// processes and gives controllers: it takes no whole processes then.
+    pub(super) fn is_below_threads(&self, row: u32) -> bool {
+        let mut at = row;
+        while let Some(above) = self.cgroups.get(at).map(|cgroup| cgroup.parent) {
+            let Some(cgroup) = self.cgroups.get(above).filter(|_| above != at) else { break };
+            let gives = cgroup.parent != above && !cgroup.enabled.is_empty();
+            if gives && self.in_cgroup(above, super::procs::Life::is_charged).next().is_some() {
+                return true;
+            }
+            at = above;
+        }
+        false
     }
 
     /// Returns whether a file says something else than when an open file last read it.

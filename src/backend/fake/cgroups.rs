@@ -253,7 +253,11 @@ impl World {
         let Some(there) = self.cgroups.get(cgroup).filter(|cgroup| !cgroup.dead) else {
             return Err(Errno::ENODEV);
         };
-        if self.is_v2(cgroup) && there.parent != cgroup && !there.enabled.is_empty() {
+        if self.is_v2(cgroup) && self.is_below_threads(cgroup) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let inner = self.is_v2(cgroup) && there.parent != cgroup && !there.enabled.is_empty();
+        if inner && !self.may_be_threaded(cgroup) {
             // No processes in inner cgroups (cgroups(7)).
             return Err(Errno::EBUSY);
         }

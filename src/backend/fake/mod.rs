@@ -23,6 +23,7 @@ mod cgroupfs;
 mod cgroups;
 mod child;
 mod creds;
+mod devices;
 mod fds;
 mod files;
 mod mounts;

@@ -261,6 +261,34 @@ pub(super) fn doors<'k, K: Kernel>(
     Ok(doors)
 }
 
+/// Opens the v2 cgroup that a process is in, where that is one below the container's own.
+///
+/// # Errors
+///
+/// `EBUSY` where it is not; those of open(2) and read(2).
+pub(super) fn inner_door<'k, K: Kernel>(
+    kernel: &'k K,
+    host: &Host,
+    dirs: &[CgroupDir],
+    pid: u32,
+) -> Result<Fd<'k, K>, Failure> {
+    let what = || format!("find the cgroup of process {pid}");
+    let places = K::name(format!("/proc/{pid}/cgroup")).doing(what)?;
+    let places = read_file(kernel, &places).doing(what)?;
+    let dir = dirs.iter().find(|dir| dir.version == 2);
+    let inner = dir.zip(places.lines().find_map(|line| line.strip_prefix("0::"))).and_then(
+        |(dir, place)| {
+            let hierarchy = hierarchy(host, dir)?;
+            let place = place.strip_prefix(hierarchy.root.trim_end_matches('/'))?;
+            let path = format!("{}{place}", hierarchy.mount.trim_end_matches('/'));
+            // Whoever has that number by now, what is below the container's cgroup is its own.
+            path.strip_prefix(&*dir.path)?.starts_with('/').then_some(path)
+        },
+    );
+    let path = K::name(inner.ok_or_else(|| Failure::new(what(), Errno::EBUSY))?).doing(what)?;
+    kernel.open(CWD, &path, flags::O_PATH | flags::O_DIRECTORY).doing(what)
+}
+
 /// What a child joins the container's cgroups by.
 pub(super) struct Doors<'k, K: Kernel> {
     /// The directory of cgroup v2.
