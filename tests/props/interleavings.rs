@@ -6,6 +6,7 @@ mod explore;
 mod stage;
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use cofferdam::backend::fake::{Profile, Replay, World};
 use cofferdam::spec::{NamespaceKind, Spec};
@@ -18,7 +19,7 @@ const ROOT: &str = "/run/cofferdam";
 const ID: &str = "a";
 
 /// The smallest container: what is explored here is the lifecycle, not the mounts.
-fn small() -> Create {
+static SMALL: LazyLock<Create> = LazyLock::new(|| {
     let mut spec = Spec::usual("/bundle/rootfs", ["/bin/sleep"]);
     spec.mounts.clear();
     spec.masked_paths.clear();
@@ -32,7 +33,7 @@ fn small() -> Create {
     process.env = vec!["HOME=/".to_owned()];
     process.no_new_privs = false;
     Create { bundle: "/bundle".to_owned(), spec, ..Create::default() }
-}
+});
 
 fn told<T>(answer: Result<T, Error>) -> String {
     answer.map_or_else(|error| error.to_string(), |_| "done".to_owned())
@@ -46,11 +47,11 @@ fn with<T>(
 }
 
 fn create(kernel: &Replay<'_>) -> String {
-    with(kernel, |runtime| runtime.create(ID, &small()).map(drop))
+    with(kernel, |runtime| runtime.create(ID, &SMALL).map(drop))
 }
 
 fn run(kernel: &Replay<'_>) -> String {
-    with(kernel, |runtime| runtime.run(ID, &small()).map(drop))
+    with(kernel, |runtime| runtime.run(ID, &SMALL).map(drop))
 }
 
 fn start(kernel: &Replay<'_>) -> String {
@@ -102,8 +103,8 @@ fn set(before: Before, profile: Profile) -> World {
         let runtime = Runtime::new(kernel, ROOT).expect("a kernel with /proc");
         let made = match before {
             Before::Absent => return fresh(&world, pid),
-            Before::Created => runtime.create(ID, &small()),
-            Before::Running => runtime.run(ID, &small()),
+            Before::Created => runtime.create(ID, &SMALL),
+            Before::Running => runtime.run(ID, &SMALL),
         };
         drop(made.expect("a container on the fake kernel"));
     }
