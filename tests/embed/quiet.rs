@@ -21,6 +21,7 @@ fn threads_that_allocate_and_read_the_environment_hang_nothing() {
                 }
             });
         }
+        let _over = Over(&over);
         for round in 0..100 {
             let id = format!("threads{}", round % 3);
             let container = runtime.create(&id, &script(&place, "true")).unwrap();
@@ -28,8 +29,16 @@ fn threads_that_allocate_and_read_the_environment_hang_nothing() {
             container.wait().unwrap();
             container.delete().unwrap();
         }
-        over.store(true, Ordering::Relaxed);
     });
+}
+
+/// Says that it is over when it goes, by a failure too.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
