@@ -213,12 +213,12 @@ fn all_pairs(profile: &Profile) -> Count {
 /// looked at and pinned anew.
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v2() {
-    let expected = Count { ends: 59_679, states: 1_205_555, transitions: 2_490_071 };
+    let expected = Count { ends: 78_563, states: 2_165_926, transitions: 4_623_924 };
     assert_eq!(all_pairs(&Profile::default()), expected);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v1() {
-    let expected = Count { ends: 71_791, states: 1_759_691, transitions: 3_562_335 };
+    let expected = Count { ends: 107_929, states: 3_203_660, transitions: 6_638_946 };
     assert_eq!(all_pairs(&Profile::v1()), expected);
 }
