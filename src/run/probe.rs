@@ -31,9 +31,19 @@ pub(super) fn host<K: Kernel>(kernel: &K) -> Result<Host, Failure> {
         ignored_signals: hex("SigIgn:"),
         hierarchies: hierarchies(kernel)?,
         user: user.unwrap_or(0),
-        user_namespace: false,
+        user_namespace: nested(kernel)?,
         missing: missing(kernel),
     })
+}
+
+/// Returns whether the caller lives in another user namespace than the first, whose number never
+/// changes (include/uapi/linux/nsfs.h of the kernel); one without any has no link.
+fn nested<K: Kernel>(kernel: &K) -> Result<bool, Failure> {
+    match kernel.read_link(CWD, c"/proc/self/ns/user") {
+        Ok(link) => Ok(link != format!("user:[{}]", flags::PROC_USER_INIT_INO).into_bytes()),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(Failure::new("read /proc/self/ns/user", errno)),
+    }
 }
 
 /// What a kernel from Linux 5.10 on may lack.

@@ -150,3 +150,23 @@ fn a_process_waits_in_a_paused_container_if_it_may() {
     assert!(waiting.wait().unwrap().success());
     assert_eq!(cli.read("said"), "thawed\n");
 }
+
+/// As a command of a user's own root: within a user namespace no device can be made or allowed.
+#[test]
+fn a_command_in_a_user_namespace_makes_containers_without_making_devices() {
+    let cli = Cli::edited("id -u; echo x >/dev/null && echo written", |config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        let terminals = mounts.iter_mut().find(|mount| mount["type"] == "devpts").unwrap();
+        // Its group is not mapped, as under `spec --rootless`.
+        terminals["options"].as_array_mut().unwrap().retain(|option| option != "gid=5");
+    });
+    let run = cli.command("run cli-nested");
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]);
+    unshare.arg(run.get_program()).args(run.get_args());
+    if let Some(dir) = run.get_current_dir() {
+        unshare.current_dir(dir);
+    }
+    let said = cli.finish(&mut unshare);
+    assert_eq!((said.status, &*said.out, &*said.err), (0, "0\nwritten\n", ""));
+}

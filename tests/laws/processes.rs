@@ -134,6 +134,13 @@ crate::laws! {
         }
     }
 
+    fn the_first_user_namespace_has_this_number(ground) {
+        let map = ground.read("/proc/self/uid_map").unwrap();
+        let first = map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+        let link = ground.kernel.read_link(CWD, c"/proc/self/ns/user").unwrap();
+        assert_eq!(link == b"user:[4026531837]", first);
+    }
+
     /// Those of its cpuset, whatever memory policy it has.
     fn the_status_names_the_memory_nodes(ground) {
         let text = ground.read("/proc/self/status").unwrap();

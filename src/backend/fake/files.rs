@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::payload::Payload;
 use super::pipes::Pipe;
 use super::procfs::Proc;
+use super::spaces::Kind;
 use super::{Pid, World};
 use crate::sys::{Errno, flags};
 
@@ -171,7 +172,11 @@ impl World {
             Ino::Proc(proc) => self.proc_attributes(proc),
             Ino::Socket(row) => Attributes::synthetic(flags::S_IFSOCK | 0o777, u64::from(row), 2),
             Ino::Space(row) => {
-                Attributes::synthetic(flags::S_IFREG | 0o444, 4_026_531_000 + u64::from(row), 4)
+                let number = match row {
+                    _ if row == Kind::User.first() => flags::PROC_USER_INIT_INO,
+                    _ => 4_026_532_000 + u64::from(row),
+                };
+                Attributes::synthetic(flags::S_IFREG | 0o444, number, 4)
             }
         }
     }

@@ -81,10 +81,14 @@ pub(super) fn limit<K: Kernel>(
     resources: &Resources,
 ) -> Result<(), Failure> {
     write(kernel, host, dir, resources)?;
+    if host.user_namespace {
+        // Only the first user namespace says who may use devices, and no other makes any.
+        return Ok(());
+    }
     if dir.version == 1 && hierarchy(host, dir).is_some_and(|h| h.controls("devices")) {
         devices::write_rules(kernel, &dir.path, resources)?;
     }
-    if dir.version == 2 && !host.user_namespace {
+    if dir.version == 2 {
         attach(kernel, dir, resources)?;
     }
     Ok(())

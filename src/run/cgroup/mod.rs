@@ -109,7 +109,7 @@ pub(super) fn make<K: Kernel>(
     for dir in dirs {
         match make_one(kernel, host, dir, cgroup) {
             Err(Failure { errno: Errno::EACCES | Errno::EPERM | Errno::EROFS, .. })
-                if host.user != 0 && optional(cgroup) => {}
+                if (host.user != 0 || host.user_namespace) && optional(cgroup) => {}
             made => made?,
         }
     }
