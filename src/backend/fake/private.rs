@@ -57,6 +57,7 @@ impl World {
                 how & 3 == flags::O_RDONLY
                     && (path.starts_with(b"/proc/self/") || path.starts_with(b"/proc/sys/"))
             }
+            Call::Readlinkat { path, .. } => path.to_bytes().starts_with(b"/proc/self/ns/"),
             Call::Lseek { fd, .. } | Call::Read { fd, .. } => {
                 self.open_of(pid, fd).is_ok_and(|open| self.is_constant(pid, open))
             }
