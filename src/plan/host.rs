@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A host, as far as a container's program depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Host {
-    /// The kernel's version: major and minor.
-    pub kernel: (u32, u32),
     /// The capabilities in the bounding set of whoever spawns, as the kernel's bits.
     pub bounding: u64,
     /// The signals that whoever spawns ignores: bit `n - 1` is signal `n`.

@@ -26,7 +26,6 @@ pub(super) fn host<K: Kernel>(kernel: &K) -> Result<Host, Failure> {
     let nodes = status.lines().find_map(|line| line.strip_prefix("Mems_allowed_list:"));
     Ok(Host {
         memory_nodes: nodes.unwrap_or_default().trim().to_owned(),
-        kernel: (0, 0),
         bounding: hex("CapBnd:"),
         ignored_signals: hex("SigIgn:"),
         hierarchies: hierarchies(kernel)?,

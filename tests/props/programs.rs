@@ -46,7 +46,6 @@ impl World {
             |one: &Hierarchy| CgroupDir { mount: one.mount.clone(), path: "/box".to_owned() };
         let cgroups = hierarchies.iter().map(place).collect();
         let host = Host {
-            kernel: (6, 1),
             bounding: (1 << 41) - 1,
             ignored_signals: 1 << 12,
             hierarchies,
@@ -305,8 +304,7 @@ fn mounts_of_the_user() {
 #[test]
 fn mounts_of_the_user_on_an_older_kernel() {
     let mut world = v2();
-    world.host.kernel = (5, 10);
-    world.host.missing = Feature::missing_before(world.host.kernel);
+    world.host.missing = Feature::missing_before((5, 10));
     world.sources.insert("/etc/hosts".to_owned(), Source::File);
     insta::assert_snapshot!(show(&compiled(&mounting(), &world.situation())));
 }
