@@ -6,15 +6,40 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-use crate::backend::linux::Linux;
+use crate::backend::linux::{Linux, block_broken_pipes};
 use crate::run;
 use crate::spec::Process;
-use crate::sys::{Call, Kernel, RawFd, flags};
+use crate::sys::{CWD, Call, Kernel, RawFd, Syscalls, flags};
 
 use super::PROGRAM;
 use super::args::Parsed;
 use super::problem::{Problem, regardless, text};
 use super::terminal;
+
+/// Makes good what whoever started this command has left in a state that it cannot work in.
+///
+/// A stream that is closed is `/dev/null` from here on: else the next file to be opened, say a
+/// descriptor of init's, would have its number, and be the container's.
+pub(super) fn prepare() -> Result<(), Problem> {
+    // A peer that has gone is an error to be told, not a signal to die of.
+    block_broken_pipes();
+    // wait4(2): where SIGCHLD is ignored, children leave nothing to wait for, and send no signal.
+    Linux.call(Call::SignalDefault { signal: flags::SIGCHLD })?;
+    let streams = Linux.poll([(0, 0), (1, 0), (2, 0)], 0)?;
+    for (fd, events) in (0..).zip(streams) {
+        if events & POLLNVAL != 0 {
+            let null = Linux.open(CWD, c"/dev/null", flags::O_RDWR);
+            let null = null.map_err(|errno| Problem::of("open /dev/null", errno))?.into_raw();
+            // open(2) gives the lowest number that is free.
+            assert_eq!(null, fd, "the number of a closed stream");
+            Linux.call(Call::Fcntl { fd, command: flags::F_SETFD, argument: 0 })?;
+        }
+    }
+    Ok(())
+}
+
+/// What poll(2) says of a descriptor that is not open.
+const POLLNVAL: u32 = 0x20;
 
 /// Whether the command outlives what it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

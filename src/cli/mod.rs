@@ -62,15 +62,11 @@ const PROGRAM: &str = "cofferdam";
 /// Runs the command with the arguments of this process, and returns its exit status.
 #[must_use]
 pub fn main() -> u8 {
-    // A peer that has gone is an error to be told, not a signal to die of.
-    crate::backend::linux::block_broken_pipes();
     let args: Result<Vec<_>, _> = env::args_os().skip(1).map(|arg| arg.into_string()).collect();
-    let status = match args {
+    let args = args.map_err(|arg| Problem::new(format!("argument {arg:?} is not UTF-8")));
+    let status = match files::prepare().and(args) {
         Ok(args) => dispatch(&args),
-        Err(arg) => {
-            let problem = Problem::new(format!("argument {arg:?} is not UTF-8"));
-            report(&Log::default(), &problem)
-        }
+        Err(problem) => report(&Log::default(), &problem),
     };
     // Nobody does it behind us: the command is not entered through Rust's own start-up.
     regardless(std::io::Write::flush(&mut std::io::stdout()));

@@ -266,18 +266,32 @@ fn home<K: Kernel>(kernel: &K, rootfs: &str, process: &Process) -> Result<Option
             Err(Errno::ELOOP) => {
                 let path = K::name(rootfs)?;
                 let root = kernel.open(CWD, &path, flags::O_PATH | flags::O_DIRECTORY)?;
-                let (dir, path) = (root.raw(), c"etc/passwd");
-                let resolve = flags::RESOLVE_IN_ROOT | flags::RESOLVE_NO_MAGICLINKS;
-                kernel.give(Call::Openat2 { dir, path, flags, mode, resolve })?
+                kernel.open_in(root.raw(), c"etc/passwd", flags)?
             }
             plain => plain?,
         };
         home_in(kernel, &file, process.user.uid)
     };
-    // A container without users has no homes either.
-    let found = read().unwrap_or_default();
+    let found = match read() {
+        // A container without users has no homes either.
+        Err(errno) if NO_USERS.contains(&errno) => None,
+        found => found.doing(|| format!("read {rootfs}/etc/passwd"))?,
+    };
     Ok(Some(found.filter(|home| !home.is_empty()).unwrap_or_else(|| "/".to_owned())))
 }
+
+/// What open(2) and read(2) say of a `passwd` that is none, or that this user is not to read.
+const NO_USERS: [Errno; 9] = [
+    Errno::EACCES,
+    Errno::EINVAL,
+    Errno::EISDIR,
+    Errno::ELOOP,
+    Errno::ENAMETOOLONG,
+    Errno::ENOENT,
+    Errno::ENOTDIR,
+    Errno::ENXIO,
+    Errno::EPERM,
+];
 
 /// Reads a `passwd` up to the line of a user; see passwd(5).
 fn home_in<K: Kernel>(kernel: &K, file: &Fd<'_, K>, uid: u32) -> Result<Option<String>, Errno> {

@@ -150,7 +150,8 @@ impl<'r, K: Kernel> Container<'r, K> {
         };
         let kernel = self.runtime.kernel();
         if !self.home().lock_again(kernel, &home)? {
-            return self.change(Request::Delete, Task::Plain);
+            // Removed meanwhile; who has its name now is another.
+            return Err(exists_not(Request::Delete));
         }
         let held = self.observed(record, true)?;
         self.carry_out(held, Request::Delete, Task::Plain, Some(home))
@@ -266,10 +267,7 @@ impl<'r, K: Kernel> Container<'r, K> {
     fn held(&self, request: Request, locked: bool) -> Result<Held<'r, K>, Error> {
         let (kernel, home) = (self.runtime.kernel(), self.home());
         match home.load(kernel)? {
-            Loaded::Absent => Err(decide(None, &Facts::NONE, request).err().map_or_else(
-                || Refusal { request, status: Status::Absent, why: Why::DoesNotExist }.into(),
-                Error::Refused,
-            )),
+            Loaded::Absent => Err(exists_not(request)),
             Loaded::Damaged(what) | Loaded::Foreign(what) => {
                 Err(Failure::told(what, Errno::EPROTO).into())
             }
@@ -312,4 +310,11 @@ impl<'r, K: Kernel> Container<'r, K> {
         operation.waiting = held.facts.gate == Gate::Held;
         operation
     }
+}
+
+/// What is said of a container that there is not.
+fn exists_not(request: Request) -> Error {
+    let refused = decide(None, &Facts::NONE, request).err();
+    let refusal = Refusal { request, status: Status::Absent, why: Why::DoesNotExist };
+    Error::Refused(refused.unwrap_or(refusal))
 }

@@ -56,7 +56,6 @@ pub(super) fn thaw<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failu
 }
 
 fn await_freezer<K: Kernel>(op: &Operation<'_, '_, K>, wanted: Freezer) -> Result<(), Failure> {
-    use crate::sys::Syscalls;
     const TRIES: u32 = 1000;
     let what = || format!("bring the container's freezer to {wanted:?}");
     let no_cgroup = || Failure::new(what(), Errno::EOPNOTSUPP);
@@ -67,7 +66,7 @@ fn await_freezer<K: Kernel>(op: &Operation<'_, '_, K>, wanted: Freezer) -> Resul
         if cgroup::freezer(op.kernel, dir)? == wanted {
             return Ok(());
         }
-        op.kernel.poll([], 5).doing(what)?;
+        process::pause(op.kernel, 5).doing(what)?;
     }
     Err(Failure::new(what(), Errno::ETIMEDOUT))
 }

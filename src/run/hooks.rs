@@ -18,7 +18,7 @@ use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls, flags};
 
 use super::error::{Doing, Failure};
 use super::operation::Operation;
-use super::process::{Exit, Message, receive, wait};
+use super::process::{Exit, Message, is_over, receive, wait};
 
 /// The container's state as hooks read it; without a process there is no number of one.
 pub(super) fn state(record: &Record, status: &str, pid: Option<u32>) -> String {
@@ -155,8 +155,7 @@ fn run<K: Kernel>(op: &Operation<'_, '_, K>, hook: &Hook, state: &str) -> Result
     };
     let (_, pidfd) = kernel.spawn(child).doing(what)?;
     drop(theirs);
-    let ended = kernel.poll([(pidfd.raw(), flags::POLLIN)], hook.timeout_ms());
-    if ended.doing(what)? == [0] {
+    if !is_over(kernel, &pidfd, hook.timeout_ms()).doing(what)? {
         let signal = flags::SIGKILL;
         kernel.call(Call::PidfdSendSignal { fd: pidfd.raw(), signal }).doing(what)?;
         wait(kernel, &pidfd).doing(what)?;

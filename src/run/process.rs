@@ -107,17 +107,54 @@ pub(super) fn reap<K: Kernel>(
     patience_ms: i32,
 ) -> Result<(), Failure> {
     let what = || "wait for the container's init";
-    loop {
-        match kernel.poll([(pidfd.raw(), flags::POLLIN)], patience_ms) {
-            Ok([0]) => return Err(Failure::new(what(), Errno::ETIMEDOUT)),
-            Ok([_]) => break,
-            Err(Errno::EINTR) => (),
-            Err(errno) => return Err(Failure::new(what(), errno)),
-        }
+    if !is_over(kernel, pidfd, patience_ms).doing(what)? {
+        return Err(Failure::new(what(), Errno::ETIMEDOUT));
     }
     match wait(kernel, pidfd) {
         Ok(_) | Err(Errno::ECHILD) => Ok(()),
         Err(errno) => Err(Failure::new(what(), errno)),
+    }
+}
+
+/// Waits until a process is over, and returns whether it is by then; a negative patience does not
+/// end.
+///
+/// # Errors
+///
+/// Those of poll(2); signals that the caller gets meanwhile are none.
+pub(super) fn is_over<K: Kernel>(
+    kernel: &K,
+    pidfd: &Fd<'_, K>,
+    patience_ms: i32,
+) -> Result<bool, Errno> {
+    let mut left_ms = patience_ms;
+    let mut end = None;
+    loop {
+        match kernel.poll([(pidfd.raw(), flags::POLLIN)], left_ms) {
+            Ok([events]) => return Ok(events != 0),
+            // It counts from the first signal on: nobody asks for the time where there is none.
+            Err(Errno::EINTR) if patience_ms > 0 => {
+                let now = milliseconds(kernel)?;
+                let end = *end.get_or_insert(now + i64::from(patience_ms));
+                left_ms = i32::try_from((end - now).max(0)).unwrap_or(patience_ms);
+            }
+            Err(Errno::EINTR) => (),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+fn milliseconds<K: Kernel>(kernel: &K) -> Result<i64, Errno> {
+    let (seconds, nanoseconds) = kernel.clock(flags::CLOCK_MONOTONIC)?;
+    let seconds = i64::try_from(seconds).map_err(|_| Errno::EOVERFLOW)?;
+    Ok(seconds * 1000 + i64::from(nanoseconds / 1_000_000))
+}
+
+/// Lets a moment pass; one that a signal cuts short is as good.
+pub(super) fn pause<K: Kernel>(kernel: &K, ms: i32) -> Result<(), Errno> {
+    match kernel.poll([], ms) {
+        Ok([]) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -15,6 +15,7 @@ use super::fd::Fd;
 use super::flags;
 use super::form::{Child, RawFd};
 use super::kernel::Kernel;
+use super::reach::insist;
 
 /// What a name in a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +96,18 @@ pub trait Syscalls: Kernel + Sized {
     ) -> Result<Fd<'_, Self>, Errno> {
         let flags = flags | flags::O_CLOEXEC;
         self.give(Call::Openat2 { dir, path, flags, mode, resolve: 0 })
+    }
+
+    /// Opens a file with the directory `root` as the root of its path and of every link on it.
+    ///
+    /// # Errors
+    ///
+    /// Those of openat2(2); `EAGAIN` only where the tree does not cease to change.
+    fn open_in(&self, root: RawFd, path: &CStr, flags: u64) -> Result<Fd<'_, Self>, Errno> {
+        let (dir, mode, flags) = (root, 0, flags | flags::O_CLOEXEC);
+        let resolve = flags::RESOLVE_IN_ROOT | flags::RESOLVE_NO_MAGICLINKS;
+        let raw = insist(self, Call::Openat2 { dir, path, flags, mode, resolve })?;
+        Ok(Fd::new(RawFd::try_from(raw).map_err(|_| Errno::EOVERFLOW)?, self))
     }
 
     /// Asks for a call that gives a descriptor.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use cofferdam::run::Exit;
 use serde_json::json;
@@ -155,7 +155,7 @@ fn a_pid_file_that_cannot_be_written_undoes_the_container() {
 fn descriptors_are_preserved_as_far_as_asked_and_no_further() {
     let cli = Cli::new("cat <&3; ls /proc/self/fd | grep -v -x -e 0 -e 1 -e 2");
     let pass = |line: &str| {
-        let mut shell = std::process::Command::new("sh");
+        let mut shell = Command::new("sh");
         let command = format!("exec 3<given 4<given 5<given; exec \"$0\" --root state {line}");
         shell.args(["-c", &command, env!("CARGO_BIN_EXE_cofferdam")]);
         cli.finish(shell.current_dir(cli.place.path()).stdin(Stdio::null()))
@@ -173,7 +173,7 @@ fn descriptors_are_preserved_as_far_as_asked_and_no_further() {
 fn sockets_of_a_service_manager_are_handed_on() {
     let cli = Cli::new("echo $LISTEN_FDS $LISTEN_PID; cat <&3");
     cli.write("given", "given\n");
-    let mut shell = std::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     let command =
         "exec 3<given; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" --root state run cli-listen";
     shell.args(["-c", command, env!("CARGO_BIN_EXE_cofferdam")]);
@@ -243,5 +243,47 @@ fn a_limit_of_no_processes_is_no_limit() {
         let read: Vec<_> = dirs.filter_map(|file| fs::read_to_string(file).ok()).collect();
         assert_eq!(read, [expected], "{limit}");
         cli.done("delete cli-pids");
+    }
+}
+
+#[test]
+fn the_end_of_a_container_is_seen_though_the_caller_ignores_the_ends_of_children() {
+    let cli = Cli::edited("exit 7", |config| {
+        let hook = json!([{ "path": "/bin/true" }]);
+        config["hooks"] = json!({ "createRuntime": hook, "poststop": hook });
+    });
+    let mut ignoring = Command::new("env");
+    let command = cli.command("run cli-deaf");
+    ignoring.args(["--ignore-signal=CHLD", "timeout", "20"]).arg(command.get_program());
+    ignoring.args(command.get_args()).current_dir(cli.place.path());
+    let said = cli.finish(&mut ignoring);
+    assert_eq!((said.status, said.err.as_str()), (7, ""));
+    assert_eq!(cli.done("list -q"), "");
+}
+
+#[test]
+fn a_closed_stream_is_no_door_for_what_the_command_opens() {
+    let cli = Cli::new("exec sleep 100");
+    let closed = |line: &str| {
+        let command = cli.command(line);
+        let mut shell = Command::new("timeout");
+        shell.args(["20", "sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"]);
+        shell.arg(command.get_program()).args(command.get_args());
+        assert!(shell.current_dir(cli.place.path()).status().unwrap().success(), "{line}");
+    };
+    for lines in [&["run -d cli-closed"][..], &["create cli-closed", "start cli-closed"]] {
+        lines.iter().for_each(|line| closed(line));
+        let pid = cli.state("cli-closed")["pid"].to_string();
+        for fd in ["0", "1", "2"] {
+            let path = fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap();
+            assert_eq!(path.to_str(), Some("/dev/null"), "{lines:?}: {fd}");
+        }
+        cli.done("delete -f cli-closed");
+    }
+    cli.done("run -d cli-closed");
+    closed("exec -d --pid-file pid cli-closed sleep 100");
+    for fd in ["0", "1", "2"] {
+        let path = fs::read_link(format!("/proc/{}/fd/{fd}", cli.read("pid"))).unwrap();
+        assert_eq!(path.to_str(), Some("/dev/null"), "exec: {fd}");
     }
 }

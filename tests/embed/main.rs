@@ -7,6 +7,7 @@
 mod common;
 mod life;
 mod quiet;
+mod upset;
 
 use cofferdam::backend::linux::Linux;
 use cofferdam::spec::Spec;

@@ -4,6 +4,7 @@ use crate::state::CgroupDir;
 use crate::sys::{CWD, Call, Errno, Fd, Kernel, Syscalls, flags};
 
 use super::super::error::{Doing, Failure};
+use super::super::process::{is_over, pause};
 use super::{children, set_frozen};
 use crate::state::Freezer;
 
@@ -121,14 +122,13 @@ pub(crate) fn wait_empty<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<(), F
         let Some(pid) = processes(kernel, dir)?.first().copied() else { return Ok(()) };
         let what = || format!("wait for process {pid} of cgroup {}", dir.path);
         if let Some(pidfd) = open(kernel, pid).doing(what)? {
-            let [ready] = kernel.poll([(pidfd.raw(), flags::POLLIN)], PATIENCE_MS).doing(what)?;
-            if ready == 0 {
+            if !is_over(kernel, &pidfd, PATIENCE_MS).doing(what)? {
                 return Err(Failure::new(what(), Errno::ETIMEDOUT));
             }
         }
         if last == Some(pid) {
             // Listed though it is over: the kernel takes a moment to take it off the list.
-            kernel.poll([], 1).doing(what)?;
+            pause(kernel, 1).doing(what)?;
         }
         last = Some(pid);
     }

@@ -24,6 +24,7 @@ use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
 
 use super::error::{Doing, Failure, regardless};
 use super::identity::read_file;
+use super::process::pause;
 use super::store;
 
 pub(super) use apply::{check, update};
@@ -342,7 +343,7 @@ fn remove_one<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<(), Failure> {
             if occupancy(kernel, dir)? == Occupancy::Populated {
                 break;
             }
-            kernel.poll([], 5).doing(what)?;
+            pause(kernel, 5).doing(what)?;
         }
     }
     Err(Failure::new(what(), Errno::EBUSY))
