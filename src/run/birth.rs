@@ -27,7 +27,7 @@
 use crate::plan::{self, Given, Plan, Stream};
 use crate::spec::IdMap;
 use crate::state::{Record, Stage};
-use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls};
+use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls, flags};
 
 use super::error::{Doing, Failure};
 use super::operation::{Child, Operation, Task};
@@ -236,36 +236,75 @@ pub(super) fn expect<K: Kernel>(
     plan: &Plan,
     wanted: Wanted,
 ) -> Result<(), Failure> {
-    let Some(sync) = &op.sync else { return Ok(()) };
-    let mut ready = false;
     while wanted != Wanted::Pid || !op.forked {
-        match receive(op.kernel, sync)? {
+        let Some(sync) = &op.sync else { return Ok(()) };
+        let message = receive(op.kernel, sync)?;
+        let spoken = !matches!(message, Message::Over | Message::Pid(_) | Message::Terminal(_));
+        if spoken && plan.forks && !op.forked {
+            hear_elder(op)?;
+        }
+        match message {
             Message::Ended { op: at, status } => return Err(ended(op, plan, at, status)),
             Message::Failed { op: at, errno } => {
                 return Err(Failure::told(plan.explain(at, errno), errno));
             }
+            Message::Hooks | Message::Ready if plan.forks && !op.forked => return Err(killed()),
             Message::Hooks if wanted == Wanted::Hooks => return Ok(()),
             Message::Ready if wanted == Wanted::Ready => return Ok(()),
-            Message::Ready if wanted == Wanted::Program => ready = true,
-            Message::Over if ready => return Ok(()),
+            Message::Ready if wanted != Wanted::Hooks => op.ready = true,
+            Message::Over if op.ready => return Ok(()),
             Message::Hooks | Message::Ready => {
                 return Err(Failure::new("hear from the child in order", Errno::EPROTO));
             }
-            Message::Over => {
-                let what = "the container's first process was killed before it was ready";
-                return Err(Failure::told(what.to_owned(), Errno::EPIPE));
-            }
-            Message::Pid(pid) => {
-                let first = op.child.replace(adopt(op.kernel, pid)?);
-                op.forked = true;
-                if let Some(first) = first {
-                    wait(op.kernel, &first.pidfd).doing(|| "wait for the child that has forked")?;
-                }
-            }
+            Message::Over => return Err(killed()),
+            Message::Pid(pid) => succeed(op, pid)?,
             Message::Terminal(master) => op.terminal = Some(master),
         }
     }
     Ok(())
+}
+
+fn killed() -> Failure {
+    let what = "the container's first process was killed before it was ready";
+    Failure::told(what.to_owned(), Errno::EPIPE)
+}
+
+/// Lets the child that has forked say who goes on, which it may do later than that one speaks.
+///
+/// It is over as soon as it has said so; one that was killed, or has failed before it forked, has
+/// nothing to say.
+fn hear_elder<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
+    let what = || "wait for the child that forks";
+    let (Some(elder), Some(sync)) = (&op.child, &op.sync) else { return Ok(()) };
+    while let Err(errno) = op.kernel.poll([(elder.pidfd.raw(), flags::POLLIN)], -1) {
+        if errno != Errno::EINTR {
+            return Err(Failure::new(what(), errno));
+        }
+    }
+    if op.kernel.poll([(sync.raw(), flags::POLLIN)], 0).doing(what)? == [0] {
+        return Ok(());
+    }
+    match receive(op.kernel, sync)? {
+        Message::Pid(pid) => succeed(op, pid),
+        Message::Ended { .. }
+        | Message::Failed { .. }
+        | Message::Hooks
+        | Message::Over
+        | Message::Ready
+        | Message::Terminal(_) => Ok(()),
+    }
+}
+
+/// Puts the process that goes on in the place of the one that has forked it.
+fn succeed<K: Kernel>(op: &mut Operation<'_, '_, K>, pid: u32) -> Result<(), Failure> {
+    let first = op.child.replace(adopt(op.kernel, pid)?);
+    op.forked = true;
+    match first {
+        Some(first) => {
+            wait(op.kernel, &first.pidfd).doing(|| "wait for the child that has forked").map(drop)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Says which hook within the container has ended badly, and how.

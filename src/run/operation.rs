@@ -39,6 +39,8 @@ pub(super) struct Operation<'k, 't, K: Kernel> {
     pub(super) child: Option<Child<'k, K>>,
     /// Whether the child is not the first, which has forked it and ended.
     pub(super) forked: bool,
+    /// Whether the child has said that it is ready.
+    pub(super) ready: bool,
     /// The init that a further process joins.
     pub(super) init: Option<Fd<'k, K>>,
     /// The master of a terminal that the child has sent.
@@ -91,6 +93,7 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
             hooks: None,
             child: None,
             forked: false,
+            ready: false,
             init: None,
             terminal: None,
             foreign: false,

@@ -9,8 +9,9 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use cofferdam::backend::fake::{Profile, Replay, World};
-use cofferdam::spec::{NamespaceKind, Spec};
-use cofferdam::{Create, Error, Runtime, Status};
+use cofferdam::spec::{Namespace, NamespaceKind, Process, Spec};
+use cofferdam::sys::Kernel;
+use cofferdam::{Container, Create, Error, Exec, Runtime, Status};
 
 use explore::{Body, Count, End, Scene, State, digest};
 use stage::world;
@@ -75,6 +76,47 @@ fn state(kernel: &Replay<'_>) -> String {
         Ok(state) => state.status.to_string(),
         Err(error) => error.to_string(),
     }
+}
+
+/// Adds a process, and waits for its end; without a mount namespace it has the host's root.
+fn exec(kernel: &Replay<'_>) -> String {
+    let ended = Runtime::new(kernel, ROOT).and_then(|runtime| {
+        let process = SMALL.spec.process.clone().unwrap_or_default();
+        let args = vec!["/bundle/rootfs/bin/false".to_owned()];
+        let process = Process { args, ..process };
+        let added = runtime.container(ID)?.exec(&Exec { process, ..Exec::default() })?;
+        Ok(format!("{:?}", added.wait()))
+    });
+    ended.unwrap_or_else(|error| error.to_string())
+}
+
+/// A container whose init is not the first child: clocks are for the next one only.
+static FORKED: LazyLock<Create> = LazyLock::new(|| {
+    let mut create = SMALL.clone();
+    create.spec.namespaces.push(Namespace { kind: NamespaceKind::Time, path: None });
+    create
+});
+
+fn create_forked(kernel: &Replay<'_>) -> String {
+    forked(Runtime::new(kernel, ROOT).as_ref(), Runtime::create)
+}
+
+fn run_forked(kernel: &Replay<'_>) -> String {
+    forked(Runtime::new(kernel, ROOT).as_ref(), Runtime::run)
+}
+
+/// Says where such a container is in its life, and whether its init is the child that was made.
+fn forked<'r, K: Kernel>(
+    runtime: Result<&'r Runtime<K>, &Error>,
+    make: impl FnOnce(&'r Runtime<K>, &str, &Create) -> Result<Container<'r, K>, Error>,
+) -> String {
+    let made = runtime.map_err(Clone::clone).and_then(|runtime| {
+        let container = make(runtime, ID, &FORKED)?;
+        let state = container.state()?;
+        let own = state.pid == container.init().map(cofferdam::Process::pid);
+        Ok(format!("{}, {own}", state.status))
+    });
+    made.unwrap_or_else(|error| error.to_string())
 }
 
 const REQUESTS: [(&str, Body); 7] = [
@@ -207,6 +249,27 @@ fn all_pairs(profile: &Profile) -> Count {
     let oracles = "0 oracle failures";
     println!("figure: {name} | {states} states, {transitions} transitions, {ends} ends, {oracles}");
     all
+}
+
+/// Whoever is forked on the way may speak before the one that has forked it.
+#[test]
+fn whoever_goes_on_is_known_in_every_order_of_its_makers() {
+    for profile in [Profile::default(), Profile::v1()] {
+        for (before, body, expected) in [
+            (Before::Absent, ("create", create_forked as Body), "created, true"),
+            (Before::Absent, ("run", run_forked), "running, true"),
+            (Before::Running, ("exec", exec), "Ok(Code(1))"),
+        ] {
+            let world = set(before, profile.clone());
+            let scene = Scene { bodies: vec![body], deaths: 0, world };
+            let count = scene.walk(&mut |state| match &state.actors[0].end {
+                Some(End::Told(told)) if told == expected => Ok(()),
+                Some(End::Told(told)) => Err(format!("told: {told}")),
+                Some(End::Killed) | None => Err("it has no end".to_owned()),
+            });
+            assert!(count.ends > 0, "{count:?}");
+        }
+    }
 }
 
 /// The walk is the same on every machine: a count that differs is a change of behaviour, to be
