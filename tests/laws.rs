@@ -25,6 +25,7 @@ mod laws {
     pub(crate) mod linux;
     pub(crate) mod locks;
     pub(crate) mod mounts;
+    pub(crate) mod names;
     pub(crate) mod processes;
     pub(crate) mod reach;
     pub(crate) mod sockets;

@@ -213,8 +213,8 @@ calls! {
     /// Renames a file.
     Renameat2 = "renameat2" { from_dir: F::Fd, from: F::Text, to_dir: F::Fd, to: F::Text,
         flags: u32 }
-        fails [EACCES, EBUSY, EDQUOT, EEXIST, EINVAL, EISDIR, ELOOP, EMLINK, ENAMETOOLONG, ENOENT,
-            ENOMEM, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM, EROFS, EXDEV];
+        fails [EACCES, EBADF, EBUSY, EDQUOT, EEXIST, EINVAL, EISDIR, ELOOP, EMLINK, ENAMETOOLONG,
+            ENOENT, ENOMEM, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM, EROFS, EXDEV];
     /// Sets a filter of system calls: an array of `struct sock_filter`.
     Seccomp = "seccomp" { flags: u32, filter: F::In }
         fails [EACCES, EBUSY, EFAULT, EINVAL, ENOMEM, ENOSYS, ESRCH];

@@ -119,4 +119,32 @@ crate::laws! {
         assert_eq!(ground.kernel.poll([(2_147_483_000, flags::POLLIN)], 0), Ok([32]));
         assert_eq!(ground.kernel.poll([(-1, flags::POLLIN)], 0), Ok([0]));
     }
+
+    fn a_pipe_has_one_link_and_no_name(ground) {
+        let [read, _write] = ground.kernel.pipe().unwrap();
+        let stat = ground.kernel.stat(read.raw(), c"", flags::AT_EMPTY_PATH).unwrap();
+        assert_eq!((stat.mode, stat.links), (flags::S_IFIFO | 0o600, 1));
+    }
+
+    /// Unlike a fifo: its sides have met.
+    fn a_pipe_without_readers_is_opened_for_writing(ground) {
+        let [read, write] = ground.kernel.pipe().unwrap();
+        drop(read);
+        let link = format!("/proc/self/fd/{}", write.raw());
+        for how in [flags::O_WRONLY, flags::O_WRONLY | flags::O_NONBLOCK] {
+            assert!(ground.open_absolute(&link, how).is_ok());
+        }
+    }
+
+    fn writing_nothing_to_a_pipe_without_readers_is_no_error(ground) {
+        let [read, write] = ground.kernel.pipe().unwrap();
+        drop(read);
+        assert_eq!(ground.kernel.write(write.raw(), b""), Ok(0));
+    }
+
+    fn an_unknown_way_to_seek_is_einval_for_a_pipe_too(ground) {
+        let [read, _write] = ground.kernel.pipe().unwrap();
+        let call = cofferdam::sys::Call::Lseek { fd: read.raw(), offset: 0, whence: 9 };
+        assert_eq!(ground.call(call), Err(Errno::EINVAL));
+    }
 }

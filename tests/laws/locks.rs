@@ -85,6 +85,11 @@ crate::laws! {
         let [a, _b] = twice(ground);
         assert_eq!(lock(ground, &a, flags::LOCK_SH | flags::LOCK_EX), Err(Errno::EINVAL));
     }
+
+    fn an_unknown_operation_is_einval_before_anything_is_looked_for(ground) {
+        let call = Call::Flock { fd: 2_147_483_000, operation: 0 };
+        assert_eq!(ground.call(call), Err(Errno::EINVAL));
+    }
 }
 
 /// Opens one file twice.

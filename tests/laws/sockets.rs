@@ -117,6 +117,33 @@ crate::laws! {
             assert_eq!(ground.call(call), Err(errno), "{path}");
         }
     }
+
+    fn reading_nothing_takes_no_message(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        assert_eq!(ground.kernel.read(b.raw(), &mut []).unwrap(), b"");
+        ground.kernel.write_all(a.raw(), b"kept").unwrap();
+        assert_eq!(ground.kernel.read(b.raw(), &mut []).unwrap(), b"");
+        assert_eq!(ground.kernel.read(b.raw(), &mut [0; 8]).unwrap(), b"kept");
+    }
+
+    fn an_empty_message_arrives_but_not_in_a_stream(ground) {
+        for (kind, seen) in [(flags::SOCK_SEQPACKET, flags::POLLIN), (flags::SOCK_STREAM, 0)] {
+            let ends = [const { Cell::new(0) }; 8];
+            let (domain, room) = (flags::AF_UNIX, &ends[..]);
+            ground.call(Call::Socketpair { domain, kind, ends: room }).unwrap();
+            let end = |at: usize| RawFd::from_le_bytes(std::array::from_fn(|i| ends[at + i].get()));
+            let [a, b] = [0, 4].map(|at| Fd::new(end(at), ground.kernel));
+            let call: Call<Live<'_>> = Call::SendFd { socket: a.raw(), bytes: b"", fd: b.raw() };
+            assert_eq!(ground.call(call), Ok(0));
+            assert_eq!(ground.kernel.poll([(b.raw(), flags::POLLIN)], 0), Ok([seen]));
+        }
+    }
+
+    fn sending_into_a_pipe_is_enotsock(ground) {
+        let [_read, write] = ground.kernel.pipe().unwrap();
+        let call: Call<Live<'_>> = Call::Send { socket: write.raw(), bytes: b"x" };
+        assert_eq!(ground.call(call), Err(Errno::ENOTSOCK));
+    }
 }
 
 fn receive<K: Kernel>(

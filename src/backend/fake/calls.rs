@@ -271,7 +271,10 @@ impl World {
             }
             Call::Connect { fd, address } => self.connect(pid, fd, address),
             Call::RecvFd { socket, buf } => self.recv_fd(pid, socket, buf),
-            Call::Send { socket, bytes } => self.write(pid, socket, bytes),
+            Call::Send { socket, bytes } => {
+                let row = self.socket_of(pid, socket)?;
+                self.send_message(row, bytes, None)
+            }
             Call::SendFd { socket, bytes, fd } => self.send_fd(pid, socket, (bytes, fd)),
             Call::Socket { domain, kind, .. } => self.socket(pid, domain, kind),
             Call::Socketpair { domain, kind, ends } => self.socketpair(pid, [domain, kind], ends),

@@ -96,6 +96,12 @@ impl World {
         self.opens.get(entry.open).ok_or(Errno::EBADF)
     }
 
+    /// Returns the open file of a number for whoever does more with it than name what it leads to.
+    pub(super) fn used(&self, pid: Pid, fd: RawFd) -> Result<&Open, Errno> {
+        self.open_of(pid, fd)
+            .and_then(|o| if o.has(flags::O_PATH) { Err(Errno::EBADF) } else { Ok(o) })
+    }
+
     pub(super) fn open_mut(&mut self, pid: Pid, fd: RawFd) -> Result<&mut Open, Errno> {
         let entry = self.entry(pid, fd)?;
         self.opens.get_mut(entry.open).ok_or(Errno::EBADF)
@@ -181,10 +187,10 @@ impl World {
 
     pub(super) fn dup3(&mut self, pid: Pid, fds: [RawFd; 2], how: u32) -> Answer {
         let [old, new] = fds;
-        let entry = self.entry(pid, old)?;
         if old == new || u64::from(how) & !flags::O_CLOEXEC != 0 {
             return Err(Errno::EINVAL);
         }
+        let entry = self.entry(pid, old)?;
         if new < 0 {
             return Err(Errno::EBADF);
         }
@@ -212,6 +218,10 @@ impl World {
         const CHANGEABLE: u64 = flags::O_APPEND | flags::O_NONBLOCK;
         let (command, argument) = ask;
         let entry = self.entry(pid, fd)?;
+        let named = matches!(command, 0..=flags::F_GETFL | 1030);
+        if !named {
+            self.used(pid, fd)?;
+        }
         match command {
             flags::F_DUPFD | 1030 => {
                 self.hold(entry.open);
@@ -267,10 +277,11 @@ impl World {
 
     pub(super) fn lseek(&mut self, pid: Pid, fd: RawFd, seek: (u64, u32)) -> Answer {
         let (offset, whence) = seek;
-        let open = self.open_of(pid, fd)?;
+        let open = self.used(pid, fd)?;
         let attributes = self.attributes(open.place().ino);
-        if open.has(flags::O_PATH) {
-            return Err(Errno::EBADF);
+        // SEEK_HOLE is the last.
+        if whence > 4 {
+            return Err(Errno::EINVAL);
         }
         if matches!(attributes.kind(), flags::S_IFIFO | flags::S_IFSOCK)
             || matches!(open.what, What::Pidfd(_))
@@ -314,15 +325,13 @@ impl World {
     }
 
     pub(super) fn flock(&mut self, pid: Pid, fd: RawFd, operation: u32) -> Answer {
-        if self.open_of(pid, fd)?.has(flags::O_PATH) {
-            return Err(Errno::EBADF);
-        }
         let lock = match operation & !flags::LOCK_NB {
             flags::LOCK_SH => Lock::Shared,
             flags::LOCK_EX => Lock::Exclusive,
             flags::LOCK_UN => Lock::None,
             _ => return Err(Errno::EINVAL),
         };
+        self.used(pid, fd)?;
         if lock != Lock::None && self.is_contended(pid, fd, operation) {
             // A lock is not changed but dropped and taken anew (flock(2)).
             self.open_mut(pid, fd)?.lock = Lock::None;

@@ -32,6 +32,9 @@ pub(super) enum Ino {
     Space(u32),
 }
 
+/// The number of the file system of pipes, which have no name and yet one link.
+pub(super) const PIPES: u32 = 3;
+
 /// An object as seen through a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -126,6 +129,7 @@ impl Inode {
             Node::Directory { entries, .. } => {
                 (40, if self.links == 0 { 0 } else { 2 } + u32::from(!entries.is_empty()))
             }
+            Node::Fifo(_) if self.device == PIPES => (0, 1),
             Node::Device { .. } | Node::Fifo(_) | Node::Socket => (0, self.links),
         };
         let node = match self.node {

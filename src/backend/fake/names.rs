@@ -46,11 +46,18 @@ impl World {
         self.may(pid, directory.ino, 3)
     }
 
-    pub(super) fn mkdirat(&mut self, pid: Pid, at: (RawFd, &[u8]), mode: u32) -> Answer {
-        let walked = self.walk(Walk::keep(pid, at.0, at.1))?;
-        if walked.target.is_some() {
+    /// Walks to where a name is to be made, which must not be there yet.
+    fn vacant(&self, pid: Pid, at: (RawFd, &[u8])) -> Result<Walked, Errno> {
+        let mut walked = self.parent(pid, at)?;
+        if walked.is_dots() {
             return Err(Errno::EEXIST);
         }
+        self.seek(pid, &mut walked)?;
+        if walked.target.is_some() { Err(Errno::EEXIST) } else { Ok(walked) }
+    }
+
+    pub(super) fn mkdirat(&mut self, pid: Pid, at: (RawFd, &[u8]), mode: u32) -> Answer {
+        let walked = self.vacant(pid, at)?;
         if let Ino::Cgroup(parent) = walked.parent.ino {
             self.writable(pid, walked.parent)?;
             return self.make_cgroup(pid, parent, &walked.name);
@@ -61,10 +68,7 @@ impl World {
 
     pub(super) fn mknodat(&mut self, pid: Pid, at: (RawFd, &[u8]), how: (u32, u64)) -> Answer {
         let (mode, device) = how;
-        let walked = self.walk(Walk::keep(pid, at.0, at.1))?;
-        if walked.target.is_some() {
-            return Err(Errno::EEXIST);
-        }
+        let walked = self.vacant(pid, at)?;
         if walked.slash {
             return Err(Errno::ENOENT);
         }
@@ -89,10 +93,7 @@ impl World {
         if target.is_empty() {
             return Err(Errno::ENOENT);
         }
-        let walked = self.walk(Walk::keep(pid, at.0, at.1))?;
-        if walked.target.is_some() {
-            return Err(Errno::EEXIST);
-        }
+        let walked = self.vacant(pid, at)?;
         if walked.slash {
             return Err(Errno::ENOENT);
         }
@@ -108,14 +109,18 @@ impl World {
             return Err(Errno::EINVAL);
         }
         let removes = how & flags::AT_REMOVEDIR != 0;
-        let walked = self.walk(Walk::keep(pid, at.0, at.1))?;
+        let mut walked = self.parent(pid, at)?;
         match (&*walked.name, removes) {
             (b"." | b"..", false) => return Err(Errno::EISDIR),
             (b".", true) => return Err(Errno::EINVAL),
             (b"..", true) => return Err(Errno::ENOTEMPTY),
             _ => (),
         }
+        self.seek(pid, &mut walked)?;
         let place = walked.target.ok_or(Errno::ENOENT)?;
+        if walked.slash && !removes {
+            return Err(if self.is_directory(place.ino) { Errno::EISDIR } else { Errno::ENOTDIR });
+        }
         if place.mount != walked.parent.mount {
             return Err(Errno::EBUSY);
         }
@@ -155,16 +160,22 @@ impl World {
         if how & !flags::RENAME_NOREPLACE != 0 {
             super::parts::unmodelled("renameat2", &format!("flags {how:#x}"));
         }
-        let [from, to] = ends.map(|(dir, path)| self.walk(Walk::keep(pid, dir, path)));
-        let (from, to) = (from?, to?);
+        let replaces = how & flags::RENAME_NOREPLACE == 0;
+        let [from, to] = ends.map(|end| self.parent(pid, end));
+        let (mut from, mut to) = (from?, to?);
         if from.parent.mount != to.parent.mount {
             return Err(Errno::EXDEV);
         }
-        let moved = from.target.ok_or(Errno::ENOENT)?;
-        if [&from, &to].iter().any(|end| matches!(&*end.name, b"." | b"..")) {
+        if from.is_dots() || to.is_dots() && replaces {
             return Err(Errno::EBUSY);
         }
-        if to.target.is_some() && how & flags::RENAME_NOREPLACE != 0 {
+        if to.is_dots() {
+            return Err(Errno::EEXIST);
+        }
+        self.seek(pid, &mut from)?;
+        let moved = from.target.ok_or(Errno::ENOENT)?;
+        self.seek(pid, &mut to)?;
+        if to.target.is_some() && !replaces {
             return Err(Errno::EEXIST);
         }
         let (Ino::Plain(row), Ino::Plain(source), Ino::Plain(target)) =

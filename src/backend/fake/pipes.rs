@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::fds::{Open, What};
-use super::files::{Ino, Inode, Node, Place};
+use super::files::{Ino, Inode, Node, PIPES, Place};
 use super::{Answer, Pid, World};
 use crate::sys::{Call, Errno, Live, flags};
 
@@ -37,7 +37,7 @@ impl World {
             return Err(Errno::EINVAL);
         }
         let node = Node::Fifo(Pipe { written_to: 1, ..Pipe::default() });
-        let ino = Ino::Plain(self.inodes.add_by(pid, Inode::new(node, 0o600, 3)));
+        let ino = Ino::Plain(self.inodes.add_by(pid, Inode::new(node, 0o600, PIPES)));
         let what = What::Named(Place { mount: 0, ino });
         let read = self.give(pid, Open::new(what, flags::O_RDONLY | how))?;
         let write = self.give(pid, Open::new(what, flags::O_WRONLY | how))?;
@@ -57,6 +57,11 @@ impl World {
             Some(Node::Fifo(pipe)) => Some(pipe),
             Some(_) | None => None,
         }
+    }
+
+    /// Returns whether a fifo is one without a name.
+    fn is_pipe(&self, row: u32) -> bool {
+        self.inodes.get(row).is_some_and(|inode| inode.device == PIPES)
     }
 
     fn ends(&self, row: u32) -> impl Iterator<Item = &Open> {
@@ -131,13 +136,16 @@ impl World {
     }
 
     pub(super) fn write_pipe(&mut self, row: u32, bytes: &[u8]) -> Answer {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         if !self.has_reader(row) {
             return Err(Errno::EPIPE);
         }
         let free = self.pipe_room(row);
         let count =
             if bytes.len() <= ATOMIC && free < bytes.len() { 0 } else { bytes.len().min(free) };
-        if count == 0 && !bytes.is_empty() {
+        if count == 0 {
             return Err(Errno::EAGAIN);
         }
         let Some(pipe) = self.pipe_mut(row) else { return Err(Errno::EBADF) };
@@ -162,7 +170,9 @@ impl World {
         }
         let access = how & 3;
         let alone = !self.has_reader(row);
-        if access == flags::O_WRONLY && how & flags::O_NONBLOCK != 0 && alone {
+        // A pipe opened through /proc waits for nobody: its two sides have met.
+        let met = self.is_pipe(row);
+        if access == flags::O_WRONLY && how & flags::O_NONBLOCK != 0 && alone && !met {
             return Err(Errno::ENXIO);
         }
         for other in self.tasks.keys() {
@@ -193,7 +203,7 @@ impl World {
         let walk =
             super::walk::Walk { resolve, ..super::walk::Walk::new(pid, dir, path.to_bytes()) };
         let Ino::Plain(fifo) = self.find(walk).ok()?.ino else { return None };
-        self.pipe_of(fifo)?;
+        self.pipe_of(fifo).filter(|_| !self.is_pipe(fifo))?;
         Some(Waiting { fifo, access, met: false })
     }
 

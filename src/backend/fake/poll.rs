@@ -29,6 +29,7 @@ impl World {
                 timeout_ms >= 0 || self.is_any_ready(pid, &one(fd, events))
             }
             Call::Poll { fds, timeout_ms } => timeout_ms >= 0 || self.is_any_ready(pid, fds),
+            Call::Read { buf: [], .. } => true,
             Call::Read { fd, .. } | Call::RecvFd { socket: fd, .. } => self.may_read(pid, fd),
             Call::Send { socket: fd, bytes }
             | Call::SendFd { socket: fd, bytes, .. }
@@ -67,7 +68,7 @@ impl World {
         if asked.fd < 0 {
             return 0;
         }
-        let Ok(open) = self.open_of(pid, asked.fd) else { return POLLNVAL };
+        let Ok(open) = self.used(pid, asked.fd) else { return POLLNVAL };
         self.readiness(open) & (asked.events | flags::POLLERR | flags::POLLHUP)
     }
 

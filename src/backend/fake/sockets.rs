@@ -82,7 +82,7 @@ impl World {
     }
 
     pub(super) fn socket_of(&self, pid: Pid, fd: RawFd) -> Result<u32, Errno> {
-        match self.open_of(pid, fd)?.what {
+        match self.used(pid, fd)?.what {
             What::Socket(row) => Ok(row),
             What::Named(_) | What::Pidfd(_) | What::Tree(_) => Err(Errno::ENOTSOCK),
         }
@@ -132,9 +132,12 @@ impl World {
             super::parts::unmodelled("sendmsg", "to a netlink socket");
         }
         let message = Message { bytes: bytes.into(), open };
+        // A stream has no empty messages, nor does what comes with one arrive.
+        let nothing = bytes.is_empty() && socket.kind == flags::SOCK_STREAM;
         match socket.peer {
             Peer::Gone => return Err(Errno::EPIPE),
             Peer::Never => return Err(Errno::ENOTCONN),
+            Peer::Outside(_) | Peer::Socket(_) if nothing => return Ok(0),
             // What goes outside is kept in the sender's own inbox, where nobody reads it.
             Peer::Outside(_) => {
                 if let Some(socket) = self.sockets.get_mut(row) {

@@ -19,11 +19,17 @@ pub(super) struct Walk<'a> {
     pub(super) resolve: u64,
 }
 
-/// What is done with a symbolic link at the end.
+/// What is done with the last component, a symbolic link maybe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
+    /// It is followed to what is made where it is missing: no slash may come after it.
+    Create,
     Follow,
     Keep,
+    /// It is not even looked up.
+    Leave,
+    /// It is kept, or made where it is missing: no slash may come after it.
+    New,
 }
 
 /// Where a walk ended.
@@ -63,7 +69,28 @@ impl<'a> Walk<'a> {
     }
 }
 
+impl Walked {
+    /// Returns whether the last component is no name of its own.
+    pub(super) fn is_dots(&self) -> bool {
+        matches!(&*self.name, b"." | b"..")
+    }
+}
+
 impl World {
+    /// Walks to the directory of the last component, for whoever makes, moves or removes a name.
+    pub(super) fn parent(&self, pid: Pid, at: (RawFd, &[u8])) -> Result<Walked, Errno> {
+        self.walk(Walk { last: Last::Leave, ..Walk::new(pid, at.0, at.1) })
+    }
+
+    /// Looks up the last component of a walk to its directory; a link is not followed.
+    pub(super) fn seek(&self, pid: Pid, walked: &mut Walked) -> Result<(), Errno> {
+        let Some(ino) = self.lookup(pid, walked.parent, &walked.name)? else { return Ok(()) };
+        let child = Place { mount: walked.parent.mount, ino };
+        let plain = matches!(self.link_of(pid, child), Ok(None));
+        walked.target = Some(if plain { self.over(child) } else { child });
+        Ok(())
+    }
+
     /// Walks to an object that has to exist.
     pub(super) fn find(&self, walk: Walk<'_>) -> Result<Place, Errno> {
         let walked = self.walk(walk)?;
@@ -234,13 +261,25 @@ impl Trail<'_> {
             world.may(self.walk.pid, self.at.ino, 1)?;
             parent = self.at;
             last = part.clone();
+            let ends = self.rest.iter().all(|part| part.is_empty());
+            if ends && self.walk.last == Last::Leave {
+                return Ok(Walked {
+                    parent,
+                    name: last,
+                    target: None,
+                    slash: !self.rest.is_empty(),
+                });
+            }
             match &*part {
                 b"." => (),
                 b".." => self.up(world)?,
                 name => {
-                    let final_name = self.rest.iter().all(|part| part.is_empty());
+                    let made = matches!(self.walk.last, Last::Create | Last::New);
+                    if ends && made && !self.rest.is_empty() {
+                        return Err(Errno::EISDIR);
+                    }
                     let Some(ino) = world.lookup(self.walk.pid, self.at, name)? else {
-                        if !final_name {
+                        if !ends {
                             return Err(Errno::ENOENT);
                         }
                         let slash = !self.rest.is_empty();
@@ -265,7 +304,8 @@ impl Trail<'_> {
     fn down(&mut self, world: &World, ino: Ino) -> Result<(), Errno> {
         let child = Place { mount: self.at.mount, ino };
         let link = world.link_of(self.walk.pid, child);
-        let follow = !self.rest.is_empty() || self.walk.last == Last::Follow;
+        let follows = matches!(self.walk.last, Last::Create | Last::Follow);
+        let follow = follows || !self.rest.is_empty();
         if !follow {
             return self.step(if matches!(link, Ok(None)) { world.over(child) } else { child });
         }
