@@ -104,7 +104,7 @@ pub(crate) fn cgroups_named(name: &str) -> Vec<String> {
         for line in own.lines() {
             let own = line.splitn(3, ':').nth(2).unwrap();
             for base in [own, own.rsplit_once('/').unwrap().0] {
-                let path = format!("{mount}{base}/{name}");
+                let path = format!("{mount}{}/{name}", base.trim_end_matches('/'));
                 if Path::new(&path).exists() && !found.contains(&path) {
                     found.push(path);
                 }
