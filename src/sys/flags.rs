@@ -66,8 +66,6 @@ constants! {
     MFD_CLOEXEC: u32 = 1;
     MFD_ALLOW_SEALING: u32 = 2;
 
-    PROC_USER_INIT_INO: u64 = 0xefff_fffd;
-
     LOCK_SH: u32 = 1;
     LOCK_EX: u32 = 2;
     LOCK_NB: u32 = 4;

@@ -164,6 +164,9 @@ impl Attributes {
     }
 }
 
+/// The number that the kernel keeps for it; law `the_first_user_namespace_has_this_number`.
+const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
+
 impl World {
     /// Returns what statx(2) says of an object.
     pub(super) fn attributes(&self, ino: Ino) -> Attributes {
@@ -177,7 +180,7 @@ impl World {
             Ino::Socket(row) => Attributes::synthetic(flags::S_IFSOCK | 0o777, u64::from(row), 2),
             Ino::Space(row) => {
                 let number = match row {
-                    _ if row == Kind::User.first() => flags::PROC_USER_INIT_INO,
+                    _ if row == Kind::User.first() => FIRST_USER_NAMESPACE,
                     _ => 4_026_532_000 + u64::from(row),
                 };
                 Attributes::synthetic(flags::S_IFREG | 0o444, number, 4)
