@@ -19,7 +19,7 @@ use crate::state::Record;
 use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
 
 use super::error::{Doing, Failure, regardless};
-use super::sweep::{clear_orphan, empty, empty_and_remove, flock, names, strip};
+use super::sweep::{clear_orphan, discard, empty, empty_and_remove, flock, names, strip};
 
 /// The names of a container's files.
 #[derive(Clone, Debug)]
@@ -179,20 +179,24 @@ impl Home {
                 Err(Failure { errno: Errno::EAGAIN | Errno::ENOENT, .. }) => continue,
                 made => made,
             };
-            let moved = made.and_then(|made| {
-                match kernel.call(rename(&new, &name, flags::RENAME_NOREPLACE)) {
-                    Ok(_) => Ok(Some(made)),
-                    Err(Errno::EEXIST) => Ok(None),
-                    Err(errno) => Err(Failure::new(format!("move {} in", show(&name)), errno)),
+            let made = match made {
+                Ok(made) => made,
+                Err(failure) => {
+                    // What cannot be removed now is an orphan, which the next one here removes.
+                    regardless(clear_orphan(kernel, &new));
+                    return Err(failure);
                 }
-            });
-            match moved {
-                Ok(Some(_)) => (),
-                Err(Failure { errno: Errno::ENOENT, .. }) => continue,
-                // What cannot be removed now is an orphan, which the next one here removes.
-                Ok(None) | Err(_) => regardless(clear_orphan(kernel, &new)),
-            }
-            return moved;
+            };
+            let refused = match kernel.call(rename(&new, &name, flags::RENAME_NOREPLACE)) {
+                Ok(_) => return Ok(Some(made)),
+                Err(Errno::ENOENT) => continue,
+                Err(Errno::EEXIST) => Ok(None),
+                Err(errno) => Err(Failure::new(format!("move {} in", show(&name)), errno)),
+            };
+            // Under the same lock: a child that another thread is making just now holds a copy of
+            // it until its execve, so that it could not be taken again (flock(2)).
+            regardless(discard(kernel, &new, &made.lock));
+            return refused;
         }
         Err(Failure::new(make(), Errno::EAGAIN))
     }

@@ -23,11 +23,21 @@ pub(super) fn clear_orphan<K: Kernel>(kernel: &K, path: &CString) -> Result<bool
         Err(Errno::EAGAIN) => return Ok(false),
         Err(errno) => return Err(errno),
     }
-    // Its maker may have moved it in between the two calls: then it is a container's home.
-    if !names(kernel, path, &dir)? {
+    discard(kernel, path, &dir)
+}
+
+/// Removes a home that was being made, and that this caller has locked; returns whether the name
+/// is free.
+pub(super) fn discard<K: Kernel>(
+    kernel: &K,
+    path: &CString,
+    dir: &Fd<'_, K>,
+) -> Result<bool, Errno> {
+    // Its maker may have moved it in before it was locked: then it is a container's home.
+    if !names(kernel, path, dir)? {
         return Ok(true);
     }
-    empty(kernel, &dir)?;
+    empty(kernel, dir)?;
     match kernel.unlink(CWD, path, flags::AT_REMOVEDIR) {
         // Somebody else's newer home stands there by now.
         Ok(()) | Err(Errno::ENOENT | Errno::ENOTEMPTY) => Ok(true),
