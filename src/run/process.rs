@@ -135,7 +135,7 @@ pub(super) fn is_over<K: Kernel>(
             // It counts from the first signal on: nobody asks for the time where there is none.
             Err(Errno::EINTR) if patience_ms > 0 => {
                 let now = milliseconds(kernel)?;
-                let end = *end.get_or_insert(now + i64::from(patience_ms));
+                let end = *end.get_or_insert_with(|| now + i64::from(patience_ms));
                 left_ms = i32::try_from((end - now).max(0)).unwrap_or(patience_ms);
             }
             Err(Errno::EINTR) => (),

@@ -121,10 +121,10 @@ pub(crate) fn wait_empty<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<(), F
     for _ in 0..ROUNDS {
         let Some(pid) = processes(kernel, dir)?.first().copied() else { return Ok(()) };
         let what = || format!("wait for process {pid} of cgroup {}", dir.path);
-        if let Some(pidfd) = open(kernel, pid).doing(what)? {
-            if !is_over(kernel, &pidfd, PATIENCE_MS).doing(what)? {
-                return Err(Failure::new(what(), Errno::ETIMEDOUT));
-            }
+        if let Some(pidfd) = open(kernel, pid).doing(what)?
+            && !is_over(kernel, &pidfd, PATIENCE_MS).doing(what)?
+        {
+            return Err(Failure::new(what(), Errno::ETIMEDOUT));
         }
         if last == Some(pid) {
             // Listed though it is over: the kernel takes a moment to take it off the list.
