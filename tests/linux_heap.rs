@@ -1,22 +1,34 @@
-//! A birth costs the same from a large, busy process as from a small one, and never hangs.
+//! Births and containers cost a large, busy process what they cost a small one, and never hang.
 //!
 //! A test binary of its own: what it measures is this process.
 
 #![cfg(all(feature = "linux", target_os = "linux"))]
 
+#[path = "common/mod.rs"]
+mod common;
+
 use std::cell::Cell;
 use std::hint::black_box;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cofferdam::backend::linux::Linux;
+use cofferdam::spec::Spec;
 use cofferdam::sys::{Builder, Call, Child, Handle, Kernel, Program, Syscalls, flags};
+use cofferdam::{Create, Exit, Runtime};
 
 const GIBIBYTE: usize = 1 << 30;
 const PAGE: usize = 4096;
 const SPAWNS: usize = 2000;
 const PATIENCE: Duration = Duration::from_secs(55);
+/// How many threads make containers at once, and for how long.
+const MAKERS: usize = 4;
+const LIVES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(20)];
+
+/// What is measured here is measured alone.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Makes a child and sees it end; returns how long both took.
 fn birth(program: &Program) -> Duration {
@@ -35,10 +47,43 @@ fn birth(program: &Program) -> Duration {
     before.elapsed()
 }
 
-fn median(program: &Program, count: usize) -> Duration {
-    let mut times: Vec<_> = (0..count).map(|_| birth(program)).collect();
+fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
-    times[count / 2]
+    times[times.len() / 2]
+}
+
+fn births(program: &Program, count: usize) -> Duration {
+    median((0..count).map(|_| birth(program)).collect())
+}
+
+/// Has several threads create, start, await and delete containers for some time; returns how long
+/// each container took.
+fn lives(runtime: &Runtime<Linux>, create: &Create, time: Duration) -> Vec<Duration> {
+    let end = Instant::now() + time;
+    let maker = &|name: String| {
+        let mut times = Vec::new();
+        while Instant::now() < end {
+            let before = Instant::now();
+            let container = runtime.create(&name, create).expect("a container");
+            container.start().expect("a program");
+            assert_eq!(container.wait().expect("a child"), Exit::Code(7));
+            assert_eq!(container.delete().expect("it has stopped"), [""; 0]);
+            times.push(before.elapsed());
+        }
+        times
+    };
+    thread::scope(|scope| {
+        let makers: Vec<_> =
+            (0..MAKERS).map(|n| scope.spawn(move || maker(format!("heap{n}")))).collect();
+        makers.into_iter().flat_map(|maker| maker.join().expect("a maker")).collect()
+    })
+}
+
+/// A gibibyte, every page of it written.
+fn dirty() -> Vec<u8> {
+    let mut heap = vec![0u8; GIBIBYTE];
+    heap.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+    heap
 }
 
 /// Allocates, opens files and reads the environment until told to stop.
@@ -70,7 +115,7 @@ fn watch(done: &AtomicBool) {
     let start = Instant::now();
     while !done.load(Ordering::Relaxed) {
         if PATIENCE < start.elapsed() {
-            eprintln!("a birth hangs");
+            eprintln!("a birth or a container hangs");
             std::process::exit(101);
         }
         thread::park_timeout(Duration::from_millis(100));
@@ -80,6 +125,7 @@ fn watch(done: &AtomicBool) {
 #[test]
 fn a_birth_costs_the_same_with_a_gibibyte_of_heap_and_busy_threads() {
     assert_eq!(Linux.call(Call::Geteuid {}), Ok(0), "the tests of the Linux backend need root");
+    let _alone = ALONE.lock().expect("the other test has passed");
     let done = AtomicBool::new(false);
     let mut builder = Builder::new(1);
     let bytes = builder.block(b"born");
@@ -87,17 +133,44 @@ fn a_birth_costs_the_same_with_a_gibibyte_of_heap_and_busy_threads() {
     let program = builder.finish();
     thread::scope(|scope| {
         let watcher = scope.spawn(|| watch(&done));
-        let small = median(&program, 500);
-        let small_busy = in_bustle(|| median(&program, 500));
-        let mut heap = vec![0u8; GIBIBYTE];
-        heap.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
-        let large = median(&program, 500);
-        let large_busy = in_bustle(|| median(&program, SPAWNS));
+        let small = births(&program, 500);
+        let small_busy = in_bustle(|| births(&program, 500));
+        let heap = dirty();
+        let large = births(&program, 500);
+        let large_busy = in_bustle(|| births(&program, SPAWNS));
         black_box(&heap);
         done.store(true, Ordering::Relaxed);
         watcher.thread().unpark();
         println!("small {small:?}, busy {small_busy:?}; large {large:?}, busy {large_busy:?}");
         assert!(large < small * 3, "quiet: {large:?} against {small:?}");
         assert!(large_busy < small_busy * 3, "busy: {large_busy:?} against {small_busy:?}");
+    });
+}
+
+#[test]
+fn containers_cost_the_same_with_a_gibibyte_of_heap_and_busy_threads() {
+    let _alone = ALONE.lock().expect("the other test has passed");
+    let place = common::Place::new();
+    let runtime = Runtime::new(Linux, place.state()).expect("a kernel with /proc");
+    let spec = Spec::usual(&place.rootfs(), ["sh", "-c", "exit 7"]);
+    let create = Create { bundle: place.bundle(), spec, ..Create::default() };
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watcher = scope.spawn(|| watch(&done));
+        let [short, long] = LIVES;
+        let small = in_bustle(|| lives(&runtime, &create, short));
+        let heap = dirty();
+        let large = in_bustle(|| lives(&runtime, &create, long));
+        black_box(&heap);
+        done.store(true, Ordering::Relaxed);
+        watcher.thread().unpark();
+        let count = large.len();
+        let (small, large) = (median(small), median(large));
+        println!(
+            "figure: containers of {MAKERS} threads of a busy process with 1 GiB of heap, in {} s \
+             | {count}, none hung; median {large:.1?}, with a small heap {small:.1?}",
+            long.as_secs()
+        );
+        assert!(large < small * 3, "{large:?} against {small:?}");
     });
 }
