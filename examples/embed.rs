@@ -1,12 +1,26 @@
 //! Runs a command in a container and tells how it ended: `embed ROOTFS COMMAND…`.
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use cofferdam::backend::linux::Linux;
 use cofferdam::spec::Spec;
-use cofferdam::{Create, Runtime};
+use cofferdam::{Create, Exit, Runtime};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match embed() {
+        Ok(exit) => {
+            println!("{exit:?}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("embed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn embed() -> Result<Exit, Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let rootfs = args.next().ok_or("usage: embed ROOTFS COMMAND...")?;
     let command: Vec<_> = args.collect();
@@ -16,6 +30,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         runtime.run("example", &Create { bundle: "/".to_owned(), spec, ..Create::default() })?;
     let exit = container.wait()?;
     container.delete()?;
-    println!("{exit:?}");
-    Ok(())
+    Ok(exit)
 }

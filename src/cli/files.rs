@@ -82,6 +82,7 @@ pub(super) fn attach(
             (run::Console::Socket(socket.as_raw_fd()), Some(socket))
         }
         (true, Mode::Foreground, None) => {
+            terminal::require()?;
             // The program may ask before the relay is there.
             if let Some(process) = process {
                 process.console_size = process.console_size.or_else(terminal::size);

@@ -17,7 +17,7 @@ use nix::sys::termios::{self, SetArg, Termios};
 
 use crate::backend::linux::{Linux, window_size};
 use crate::spec::ConsoleSize;
-use crate::sys::{Call, Errno, Fd, Kernel, Syscalls, flags};
+use crate::sys::{CWD, Call, Errno, Fd, Kernel, Syscalls, flags};
 
 use super::problem::{Problem, regardless};
 
@@ -49,6 +49,15 @@ enum Stream {
     Error,
     Input,
     Output,
+}
+
+/// Refuses to relay a terminal to nobody: neither a stream nor the session has one.
+pub(super) fn require() -> Result<(), Problem> {
+    if Stream::of_terminal().is_some() {
+        return Ok(());
+    }
+    let tty = Linux.open(CWD, c"/dev/tty", flags::O_RDONLY);
+    tty.map(drop).map_err(|errno| Problem::of("open /dev/tty", errno))
 }
 
 /// Returns the size of the host's terminal, if there is one.

@@ -35,14 +35,14 @@ pub(super) fn prepare(draft: &mut Draft<'_>, spec: &Spec) {
         match &spec.rootfs.overlaid {
             Some(lower) => overlay(draft, lower, &path),
             None => {
-                draft.about(format!("bind the root {}", spec.rootfs.path));
+                draft.about(format!("bind the root file system {path}"));
                 let flags = MS_BIND | MS_REC;
                 let (source, target) = (path.as_str(), path.as_str());
                 draft.mount(Mounting { source, target, flags, ..Mounting::default() });
             }
         }
     }
-    draft.about(format!("open the root {}", spec.rootfs.path));
+    draft.about(format!("open the root file system {path}"));
     let root = draft.open_host(&path, O_PATH | O_DIRECTORY);
     draft.root = handle(root);
 }

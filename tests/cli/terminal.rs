@@ -170,3 +170,17 @@ fn the_terminal_is_restored_when_the_container_fails() {
     assert_eq!(session.child.wait().unwrap().code(), Some(1));
     assert!(session.modes().contains(LocalFlags::ICANON), "restored");
 }
+
+/// As runc does: the shell of a fresh `config.json` would wait for input that nobody can give.
+#[test]
+fn a_terminal_is_not_relayed_to_nobody() {
+    let cli = with_terminal("echo never");
+    let command = cli.command("run cli-alone");
+    let mut alone = std::process::Command::new("setsid");
+    alone.arg("--wait").arg(command.get_program()).args(command.get_args());
+    alone.current_dir(cli.place.path()).stdin(Stdio::null());
+    let said = cli.finish(&mut alone);
+    let told = "open /dev/tty: no such device or address\n";
+    assert!(said.status == 1 && said.err.ends_with(told), "{said:?}");
+    assert!(!std::fs::exists(cli.place.state()).unwrap(), "nothing was made");
+}
