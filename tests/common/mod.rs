@@ -102,8 +102,8 @@ pub(crate) fn cgroups_named(name: &str) -> Vec<String> {
     for mount in mounts.lines().filter(|line| line.contains(" - cgroup")) {
         let mount = mount.split(' ').nth(4).unwrap();
         for line in own.lines() {
-            let own = line.splitn(3, ':').nth(2).unwrap();
-            for base in [own, own.rsplit_once('/').unwrap().0] {
+            let own = line.splitn(3, ':').nth(2).unwrap().trim_end_matches('/');
+            for base in [own, own.rsplit_once('/').map_or("", |(above, _)| above)] {
                 let path = format!("{mount}{base}/{name}");
                 if Path::new(&path).exists() && !found.contains(&path) {
                     found.push(path);
