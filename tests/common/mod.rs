@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -24,7 +25,11 @@ impl Place {
         for name in ["bin", "dev", "etc", "proc", "root", "sys", "tmp"] {
             fs::create_dir_all(root.join(name)).unwrap();
         }
-        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static is installed");
+        // By another process: a child born meanwhile to another thread would have the copy open for
+        // writing, and nobody could execute it (ETXTBSY).
+        let mut copy = Command::new("/bin/busybox");
+        copy.args(["cp", "/bin/busybox"]).arg(root.join("bin/busybox"));
+        assert!(copy.status().expect("busybox-static is installed").success());
         for name in APPLETS {
             symlink("busybox", root.join("bin").join(name)).unwrap();
         }
