@@ -2,13 +2,15 @@
 //!
 //! **Invariant:** reads only: whatever is wrong with a request is found while there is no residue.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{self, Filter, Host, Joined, Plan, Situation, Source, Start, Terminal};
 use crate::spec::{
-    Hook, IdMap, Invalid, MountKind, NamespaceKind, Process, Reason, Seccomp, Sharing, Spec,
+    Hook, IdMap, Invalid, Mount, MountKind, NamespaceKind, Process, Reason, Seccomp, Sharing, Spec,
 };
 use crate::state::{CgroupDir, Manifest, Record};
 use crate::sys::{Act, CWD, Call, Errno, Fd, Kernel, Op, Syscalls, flags};
@@ -83,7 +85,8 @@ pub(super) fn create<K: Kernel>(
         preserve_fds: create.preserve_fds,
         home: home.as_deref(),
     };
-    Ok(plan::init(spec, &situation)?)
+    let spec = covering(kernel, create)?;
+    Ok(plan::init(spec.as_ref(), &situation)?)
 }
 
 /// Compiles what a process does that is added to a container.
@@ -235,7 +238,7 @@ fn mount_of<K: Kernel>(kernel: &K, spec: &Spec, rootfs: &str) -> Result<String, 
 
 /// Asks what lies at the sources of bind mounts.
 fn sources<K: Kernel>(kernel: &K, create: &Create) -> Result<BTreeMap<String, Source>, Failure> {
-    let binds = |mount: &&crate::spec::Mount| matches!(mount.kind, MountKind::Bind { .. });
+    let binds = |mount: &&Mount| matches!(mount.kind, MountKind::Bind { .. });
     let mounts = create.spec.mounts.iter().filter(binds);
     let mut sources = BTreeMap::new();
     for source in mounts.filter_map(|mount| mount.source.as_ref()) {
@@ -246,6 +249,45 @@ fn sources<K: Kernel>(kernel: &K, create: &Create) -> Result<BTreeMap<String, So
         sources.insert(source.clone(), kind);
     }
     Ok(sources)
+}
+
+/// Has every tmpfs that is told no mode take that of the directory it covers, as with runc.
+///
+/// What is covered by a mount before it has the mode that the kernel gives.
+fn covering<'c, K: Kernel>(kernel: &K, create: &'c Create) -> Result<Cow<'c, Spec>, Failure> {
+    let mut spec = Cow::Borrowed(&create.spec);
+    for (i, mount) in create.spec.mounts.iter().enumerate() {
+        let tmpfs = matches!(&mount.kind, MountKind::Filesystem(kind) if kind == "tmpfs");
+        let told = mount.data.split(',').any(|option| option.starts_with("mode="));
+        let above = |earlier: &Mount| Path::new(&mount.target).starts_with(&earlier.target);
+        if !tmpfs || told || mount.tmpcopyup || create.spec.mounts[..i].iter().any(above) {
+            continue;
+        }
+        let what = || format!("look at what {} covers", mount.target);
+        if let Some(mode) = mode_of(kernel, &rootfs(create), &mount.target).doing(what)? {
+            let data = &mut spec.to_mut().mounts[i].data;
+            let comma = if data.is_empty() { "" } else { "," };
+            data.push_str(&format!("{comma}mode={mode:o}"));
+        }
+    }
+    Ok(spec)
+}
+
+/// Returns the mode of a directory of the image, if it is there.
+fn mode_of<K: Kernel>(kernel: &K, rootfs: &str, path: &str) -> Result<Option<u32>, Errno> {
+    const PERMISSIONS: u32 = 0o7777;
+    let flags = flags::O_PATH | flags::O_DIRECTORY;
+    let open = || {
+        let root = kernel.open(CWD, &K::name(rootfs)?, flags)?;
+        kernel.open_in(root.raw(), &K::name(path)?, flags)
+    };
+    match open() {
+        Err(errno) if NOT_THERE.contains(&errno) => Ok(None),
+        dir => {
+            let stat = kernel.stat(dir?.raw(), c"", flags::AT_EMPTY_PATH)?;
+            Ok(Some(stat.mode & PERMISSIONS))
+        }
+    }
 }
 
 /// Finds the home directory of the process's user in the container's own `passwd`, where its
@@ -274,14 +316,14 @@ fn home<K: Kernel>(kernel: &K, rootfs: &str, process: &Process) -> Result<Option
     };
     let found = match read() {
         // A container without users has no homes either.
-        Err(errno) if NO_USERS.contains(&errno) => None,
+        Err(errno) if NOT_THERE.contains(&errno) => None,
         found => found.doing(|| format!("read {rootfs}/etc/passwd"))?,
     };
     Ok(Some(found.filter(|home| !home.is_empty()).unwrap_or_else(|| "/".to_owned())))
 }
 
-/// What open(2) and read(2) say of a `passwd` that is none, or that this user is not to read.
-const NO_USERS: [Errno; 9] = [
+/// What open(2) and read(2) say of a file that is none of its kind, or not for this user.
+const NOT_THERE: [Errno; 9] = [
     Errno::EACCES,
     Errno::EINVAL,
     Errno::EISDIR,

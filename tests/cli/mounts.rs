@@ -126,3 +126,36 @@ fn a_mount_in_what_is_copied_is_left_out() {
     cli.write("config.json", &config.to_string());
     assert_eq!(cli.done("run cli-covered"), "");
 }
+
+#[test]
+fn a_tmpfs_has_the_mode_it_is_told_or_that_of_what_it_covers() {
+    let script = "stat -c '%n %a' /plain /told /behind/. /made /over /over/below";
+    let cli = Cli::edited(script, |config| {
+        for (target, options) in [
+            ("/plain", json!([])),
+            ("/told", json!(["nosuid", "mode=0711"])),
+            ("/behind", json!(["size=64k"])),
+            ("/made", json!([])),
+            ("/over", json!(["mode=0755"])),
+            ("/over/below", json!([])),
+        ] {
+            let mount = json!({ "destination": target, "type": "tmpfs", "options": options });
+            config["mounts"].as_array_mut().unwrap().push(mount);
+        }
+        config["root"]["readonly"] = json!(false);
+    });
+    for (name, mode) in [
+        ("plain", 0o1750),
+        ("told", 0o700),
+        ("target", 0o705),
+        ("over", 0o700),
+        ("over/below", 0o700),
+    ] {
+        let path = cli.path(&format!("rootfs/{name}"));
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    symlink("/target", cli.path("rootfs/behind")).unwrap();
+    let modes = "/plain 1750\n/told 711\n/behind/. 705\n/made 1777\n/over 755\n/over/below 1777\n";
+    assert_eq!(cli.done("run cli-modes"), modes);
+}

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -24,7 +25,11 @@ impl Place {
         for name in ["bin", "dev", "etc", "proc", "root", "sys", "tmp"] {
             fs::create_dir_all(root.join(name)).unwrap();
         }
-        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static is installed");
+        // By another process: a child born meanwhile to another thread would have the copy open for
+        // writing, and nobody could execute it (ETXTBSY).
+        let mut copy = Command::new("/bin/busybox");
+        copy.args(["cp", "/bin/busybox"]).arg(root.join("bin/busybox"));
+        assert!(copy.status().expect("busybox-static is installed").success());
         for name in APPLETS {
             symlink("busybox", root.join("bin").join(name)).unwrap();
         }
@@ -102,9 +107,9 @@ pub(crate) fn cgroups_named(name: &str) -> Vec<String> {
     for mount in mounts.lines().filter(|line| line.contains(" - cgroup")) {
         let mount = mount.split(' ').nth(4).unwrap();
         for line in own.lines() {
-            let own = line.splitn(3, ':').nth(2).unwrap();
-            for base in [own, own.rsplit_once('/').unwrap().0] {
-                let path = format!("{mount}{}/{name}", base.trim_end_matches('/'));
+            let own = line.splitn(3, ':').nth(2).unwrap().trim_end_matches('/');
+            for base in [own, own.rsplit_once('/').map_or("", |(above, _)| above)] {
+                let path = format!("{mount}{base}/{name}");
                 if Path::new(&path).exists() && !found.contains(&path) {
                     found.push(path);
                 }
