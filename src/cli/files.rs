@@ -23,8 +23,6 @@ use super::terminal;
 pub(super) fn prepare() -> Result<(), Problem> {
     // A peer that has gone is an error to be told, not a signal to die of.
     block_broken_pipes();
-    // wait4(2): where SIGCHLD is ignored, children leave nothing to wait for, and send no signal.
-    Linux.call(Call::SignalDefault { signal: flags::SIGCHLD })?;
     let streams = Linux.poll([(0, 0), (1, 0), (2, 0)], 0)?;
     for (fd, events) in (0..).zip(streams) {
         if events & POLLNVAL != 0 {

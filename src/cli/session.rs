@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::{env, fs};
 
 use crate::backend::linux::Linux;
-use crate::run::{Container, Runtime};
+use crate::run::{Container, Error, Runtime};
 use crate::spec::Cgroup;
-use crate::sys::{Call, Kernel};
+use crate::sys::{Call, Kernel, flags};
 
 use super::args::Parsed;
 use super::log::Log;
@@ -55,8 +55,13 @@ impl<'a> Session<'a> {
         Ok(Self { log, root, root_from, global })
     }
 
-    /// The runtime.
+    /// The runtime, for everything but making a container.
     pub(super) fn runtime(&self) -> Result<Runtime<Linux>, Problem> {
+        heed_children()?;
+        self.opened()
+    }
+
+    fn opened(&self) -> Result<Runtime<Linux>, Problem> {
         // What is not UTF-8 is nothing that a hook could be given by name either.
         let text = |(name, value): (OsString, OsString)| {
             Some(format!("{}={}", name.to_str()?, value.to_str()?))
@@ -80,7 +85,12 @@ impl<'a> Session<'a> {
         if self.root_from == RootFrom::User {
             keep_private(&self.root)?;
         }
-        self.runtime()
+        let runtime = self.opened()?;
+        let ignored = runtime.host().map_err(Error::from)?.ignored_signals;
+        if ignored >> (flags::SIGCHLD - 1) & 1 == 1 {
+            heed_children()?;
+        }
+        Ok(runtime)
     }
 
     /// Has a container do without cgroups, where the flags say so.
@@ -110,6 +120,12 @@ impl<'a> Session<'a> {
         let who = if root { "root" } else { "this user" };
         Err(Problem::new(format!("--rootless {value} is not supported for {who}")))
     }
+}
+
+/// Stops ignoring SIGCHLD: else children leave nothing to wait for, and send no signal; wait4(2).
+fn heed_children() -> Result<(), Problem> {
+    Linux.call(Call::SignalDefault { signal: flags::SIGCHLD })?;
+    Ok(())
 }
 
 /// The container of the command's first argument.
