@@ -29,7 +29,9 @@ pub(super) fn mount(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount) {
 /// The one tree of v2.
 fn whole(draft: &mut Draft<'_>, hierarchy: &Hierarchy, mount: &Mount, path: &str) {
     let target = draft.target(path, Leaf::PlainDirectory);
-    let (flags, data) = (mount.set.bits(), mount.data.as_str());
+    let flags = mount.set.bits();
+    let options = [hierarchy.options.as_str(), mount.data.as_str()];
+    let data = &options.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(",");
     let cgroup2 = Mounting { source: "cgroup", target: ".", kind: "cgroup2", flags, data };
     draft.b.call(Call::Fchdir { fd: handle(target) });
     let call = draft.mounting(cgroup2);

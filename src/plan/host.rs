@@ -61,6 +61,9 @@ pub struct Hierarchy {
     pub own: String,
     /// Which cgroup the mount shows as its root (mountinfo's root field).
     pub root: String,
+    /// What the hierarchy of v2 was mounted with (`nsdelegate`): another mount of it that does not
+    /// say so again takes it from all.
+    pub options: String,
 }
 
 /// A cgroup interface.

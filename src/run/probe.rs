@@ -98,19 +98,22 @@ fn parse(own: &str, mounts: &str) -> Vec<Hierarchy> {
             Some(_) | None => continue,
         };
         let options = back.nth(1).unwrap_or_default();
-        let controllers: Vec<String> = match version {
-            Version::V1 => options
-                .split(',')
-                .filter(|word| !GENERAL.contains(word) && !word.is_empty())
-                .map(str::to_owned)
-                .collect(),
-            Version::V2 => Vec::new(),
+        let words = options.split(',');
+        let (controllers, options): (Vec<String>, _) = match version {
+            Version::V1 => {
+                let named = words.filter(|word| !GENERAL.contains(word) && !word.is_empty());
+                (named.map(str::to_owned).collect(), String::new())
+            }
+            Version::V2 => {
+                let kept: Vec<_> = words.filter(|word| SHARED.contains(word)).collect();
+                (Vec::new(), kept.join(","))
+            }
         };
         let Some(own) = place(own, &controllers) else { continue };
         let seen = |h: &Hierarchy| h.version == version && h.controllers == controllers;
         if !found.iter().any(seen) {
             let (mount, root) = (unescape(mount), unescape(root));
-            found.push(Hierarchy { mount, controllers, version, own, root });
+            found.push(Hierarchy { mount, controllers, version, own, root, options });
         }
     }
     found
@@ -118,6 +121,16 @@ fn parse(own: &str, mounts: &str) -> Vec<Hierarchy> {
 
 /// Mount options of a v1 hierarchy that name no controller.
 const GENERAL: [&str; 6] = ["rw", "ro", "xattr", "noprefix", "clone_children", "all"];
+
+/// Mount options of v2, which are those of the hierarchy and not of one mount (cgroups(7)).
+const SHARED: [&str; 6] = [
+    "favordynmods",
+    "memory_hugetlb_accounting",
+    "memory_localevents",
+    "memory_recursiveprot",
+    "nsdelegate",
+    "pids_localevents",
+];
 
 /// The caller's cgroup in the hierarchy of these controllers; none of them is v2.
 fn place(own: &str, controllers: &[String]) -> Option<String> {
@@ -200,7 +213,10 @@ mod tests {
             31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n\
             32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
             33 31 0:30 /x /sys/fs/cgroup/my\\040systemd rw s:1 - cgroup cgroup rw,name=systemd\n\
-            41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+            41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 \
+            rw,seclabel,nsdelegate,memory_recursiveprot\n";
+        let options: Vec<_> = parse(own, mounts).into_iter().map(|h| h.options).collect();
+        assert_eq!(options, ["", "", "nsdelegate,memory_recursiveprot"]);
         let found: Vec<_> =
             parse(own, mounts).into_iter().map(|h| (h.mount, h.own, h.version)).collect();
         let expected = [

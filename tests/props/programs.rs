@@ -81,7 +81,11 @@ fn hierarchy(name: &str, version: Version) -> Hierarchy {
         Version::V1 => format!("/sys/fs/cgroup/{name}"),
         Version::V2 => "/sys/fs/cgroup".to_owned(),
     };
-    Hierarchy { mount, controllers, version, own: "/".to_owned(), root: "/".to_owned() }
+    let options = match version {
+        Version::V1 => String::new(),
+        Version::V2 => "nsdelegate".to_owned(),
+    };
+    Hierarchy { mount, controllers, version, own: "/".to_owned(), root: "/".to_owned(), options }
 }
 
 /// A host with nine hierarchies of cgroup v1.
