@@ -277,6 +277,6 @@ calls! {
         fails [EAGAIN, EBADF, ECHILD, EINTR, EINVAL];
     /// Writes once.
     Write = "write" { fd: F::Fd, bytes: F::In }
-        fails [EACCES, EAGAIN, EBADF, EBUSY, EDQUOT, EFBIG, EINTR, EINVAL, EIO, ENODEV, ENOENT,
-            ENOSPC, EOPNOTSUPP, EPERM, EPIPE, ERANGE, ESRCH];
+        fails [EACCES, EAGAIN, EBADF, EBUSY, ECONNRESET, EDQUOT, EFBIG, EINTR, EINVAL, EIO, ENODEV,
+            ENOENT, ENOSPC, EOPNOTSUPP, EPERM, EPIPE, ERANGE, ESRCH];
 }

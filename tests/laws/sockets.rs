@@ -128,11 +128,7 @@ crate::laws! {
 
     fn an_empty_message_arrives_but_not_in_a_stream(ground) {
         for (kind, seen) in [(flags::SOCK_SEQPACKET, flags::POLLIN), (flags::SOCK_STREAM, 0)] {
-            let ends = [const { Cell::new(0) }; 8];
-            let (domain, room) = (flags::AF_UNIX, &ends[..]);
-            ground.call(Call::Socketpair { domain, kind, ends: room }).unwrap();
-            let end = |at: usize| RawFd::from_le_bytes(std::array::from_fn(|i| ends[at + i].get()));
-            let [a, b] = [0, 4].map(|at| Fd::new(end(at), ground.kernel));
+            let [a, b] = pair(ground, kind);
             let call: Call<Live<'_>> = Call::SendFd { socket: a.raw(), bytes: b"", fd: b.raw() };
             assert_eq!(ground.call(call), Ok(0));
             assert_eq!(ground.kernel.poll([(b.raw(), flags::POLLIN)], 0), Ok([seen]));
@@ -144,6 +140,37 @@ crate::laws! {
         let call: Call<Live<'_>> = Call::Send { socket: write.raw(), bytes: b"x" };
         assert_eq!(ground.call(call), Err(Errno::ENOTSOCK));
     }
+
+    fn sending_packets_tells_of_a_reset_first(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        ground.kernel.write_all(b.raw(), b"unread").unwrap();
+        drop(a);
+        let call: Call<Live<'_>> = Call::Send { socket: b.raw(), bytes: b"x" };
+        assert_eq!(ground.call(call), Err(Errno::ECONNRESET));
+        assert_eq!(ground.call(call), Err(Errno::EPIPE));
+    }
+
+    fn a_stream_is_read_across_messages_up_to_a_descriptor(ground) {
+        let [a, b] = pair(ground, flags::SOCK_STREAM);
+        ground.kernel.write_all(a.raw(), b"one").unwrap();
+        ground.kernel.write_all(a.raw(), b"two").unwrap();
+        let call: Call<Live<'_>> = Call::SendFd { socket: a.raw(), bytes: b"fd", fd: a.raw() };
+        assert_eq!(ground.call(call), Ok(2));
+        ground.kernel.write_all(a.raw(), b"rest").unwrap();
+        assert_eq!(ground.kernel.read(b.raw(), &mut [0; 4]).unwrap(), b"onet");
+        let (bytes, fd) = receive(ground, &b).unwrap();
+        assert_eq!(bytes, b"wofd");
+        drop(Fd::new(fd.unwrap(), ground.kernel));
+        assert_eq!(receive(ground, &b), Ok((b"rest".to_vec(), None)));
+    }
+}
+
+fn pair<'k, K: Kernel>(ground: &Ground<'k, K>, kind: u32) -> [Fd<'k, K>; 2] {
+    let ends = [const { Cell::new(0) }; 8];
+    let (domain, room) = (flags::AF_UNIX, &ends[..]);
+    ground.call(Call::Socketpair { domain, kind, ends: room }).unwrap();
+    let end = |at: usize| RawFd::from_le_bytes(std::array::from_fn(|i| ends[at + i].get()));
+    [0, 4].map(|at| Fd::new(end(at), ground.kernel))
 }
 
 fn receive<K: Kernel>(

@@ -127,6 +127,13 @@ impl World {
 
     /// Puts a message into the inbox at the other end.
     pub(super) fn send_message(&mut self, row: u32, bytes: &[u8], open: Option<u32>) -> Answer {
+        // Law `sending_packets_tells_of_a_reset_first`: a stream is at its end before.
+        if let Some(socket) = self.sockets.get_mut(row)
+            && socket.kind == flags::SOCK_SEQPACKET
+            && std::mem::take(&mut socket.reset)
+        {
+            return Err(Errno::ECONNRESET);
+        }
         let Some(socket) = self.sockets.get(row) else { return Err(Errno::EBADF) };
         if socket.domain != flags::AF_UNIX {
             super::parts::unmodelled("sendmsg", "to a netlink socket");
@@ -180,6 +187,9 @@ impl World {
         if first && std::mem::take(&mut socket.reset) {
             return Err(Errno::ECONNRESET);
         }
+        if streams && !socket.inbox.is_empty() {
+            return Ok(socket.stream(buf));
+        }
         let Some(message) = socket.inbox.pop_front() else {
             return match socket.peer {
                 Peer::Gone => Ok(Received { count: 0, open: None }),
@@ -189,10 +199,6 @@ impl World {
         };
         super::parts::fill(buf, &message.bytes);
         let count = buf.len().min(message.bytes.len());
-        if streams && count < message.bytes.len() {
-            let rest = message.bytes.get(count..).unwrap_or_default().into();
-            socket.inbox.push_front(Message { bytes: rest, open: None });
-        }
         Ok(Received { count: count as u64, open: message.open })
     }
 
@@ -240,6 +246,22 @@ pub(super) struct Received {
 }
 
 impl Socket {
+    /// Takes the bytes of as many messages as there is room for, up to a descriptor (unix(7)).
+    fn stream(&mut self, buf: &[Cell<u8>]) -> Received {
+        let (mut count, mut open) = (0, None);
+        while let Some(room) = buf.get(count..).filter(|room| !room.is_empty() && open.is_none())
+            && let Some(message) = self.inbox.pop_front()
+        {
+            super::parts::fill(room, &message.bytes);
+            let taken = room.len().min(message.bytes.len());
+            (count, open) = (count + taken, message.open);
+            if let Some(rest @ [_, ..]) = message.bytes.get(taken..) {
+                self.inbox.push_front(Message { bytes: rest.into(), open: None });
+            }
+        }
+        Received { count: count as u64, open }
+    }
+
     const fn new(domain: u32, kind: u32, peer: Peer) -> Self {
         Self { kind: kind & 0xf, domain, peer, inbox: VecDeque::new(), reset: false }
     }
