@@ -352,8 +352,8 @@ pub(super) fn launch<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fai
     let (_, plan) = task(op)?;
     let Some(sync) = &op.sync else { return Ok(()) };
     match op.kernel.send(sync.raw(), b"G") {
-        // EPIPE: it is gone already, and has said why.
-        Ok(()) | Err(Errno::EPIPE) => expect(op, plan, Wanted::Program)?,
+        // It is gone already, perhaps with something unread (ECONNRESET), and has said why.
+        Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => expect(op, plan, Wanted::Program)?,
         Err(errno) => return Err(Failure::new("let the container go", errno)),
     }
     op.sync = None;
