@@ -53,12 +53,11 @@ impl Foreground {
         mut relay: Option<&mut Relay<'_>>,
     ) -> Result<u8, Problem> {
         // Only beside a terminal are signals one of several things that are waited for.
-        let file = match relay {
-            None => None,
-            Some(_) => Some(SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC))
-                .transpose()
-                .map_err(|errno| Problem::of("take signals", errno.desc()))?,
-        };
+        let file = relay
+            .is_some()
+            .then(|| SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC))
+            .transpose()
+            .map_err(|errno| Problem::of("take signals", errno.desc()))?;
         loop {
             if let (Some(relay), Some(file)) = (&mut relay, &file)
                 && !relay.turn(file.as_raw_fd())?

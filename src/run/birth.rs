@@ -31,7 +31,7 @@ use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls, flags};
 
 use super::error::{Doing, Failure};
 use super::operation::{Child, Operation, Task};
-use super::process::{Message, receive, wait};
+use super::process::{Message, is_over, receive, wait};
 use super::request::{Console, Create, Stdio};
 use super::{cgroup, hooks, identity, streams};
 
@@ -276,11 +276,7 @@ fn killed() -> Failure {
 fn hear_elder<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let what = || "wait for the child that forks";
     let (Some(elder), Some(sync)) = (&op.child, &op.sync) else { return Ok(()) };
-    while let Err(errno) = op.kernel.poll([(elder.pidfd.raw(), flags::POLLIN)], -1) {
-        if errno != Errno::EINTR {
-            return Err(Failure::new(what(), errno));
-        }
-    }
+    is_over(op.kernel, &elder.pidfd, -1).doing(what)?;
     if op.kernel.poll([(sync.raw(), flags::POLLIN)], 0).doing(what)? == [0] {
         return Ok(());
     }
