@@ -18,6 +18,9 @@ use crate::sys::{Act, Call, Compiled, Errno, Handle, OnError, Slot};
 const DIRECTORIES: [&str; 5] =
     ["proc/acpi", "proc/asound", "proc/scsi", "sys/devices/virtual/powercap", "sys/firmware"];
 
+/// A path that every kernel with a procfs has.
+const SUREST: &str = "proc/timer_list";
+
 /// move_mount(2) goes on through a link at the end of its target.
 const MOVE_MOUNT_T_SYMLINKS: u32 = 0x10;
 
@@ -48,11 +51,14 @@ const ABSENT: [Errno; 2] = [Errno::ENOENT, Errno::ENOTDIR];
 /// cheaper than one that is made aside: taking that away again would cost a grace period.
 ///
 /// A cover that was used is attached, so another copy can be made of it; one that was not is kept
-/// for the next path.
+/// for the next path. The surest path comes last, so that no cover is left over: to give that up
+/// would cost a grace period, too.
 pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec, cover: Cover) {
     let mut paths: Vec<_> = spec.masked_paths.iter().map(|path| normal(path)).collect();
     paths.dedup();
-    for path in &paths {
+    paths.sort_by_key(|path| path == SUREST);
+    for (at, path) in paths.iter().enumerate() {
+        let renewed = (at + 1 < paths.len()).then_some(cover);
         draft.about(format!("mask /{path}"));
         // What is usually there is tried first; the other way is for what is not.
         let directory = DIRECTORIES.contains(&path.as_str());
@@ -66,16 +72,14 @@ pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec, cover: Cover) {
             let covered = draft.b.jump();
             draft.b.land(other);
             let vanished = draft.b.open_or_skip(covering, Slot::NONE, &ABSENT);
-            seal(draft, &path);
-            renew(draft, cover);
+            spend(draft, &path, renewed);
             draft.b.land(vanished);
             draft.b.land(gone);
             draft.b.land(covered);
         } else {
             // EINVAL: a file does not cover a directory.
             let (other, gone) = draft.b.call_or_split(covering, &[Errno::EINVAL], &ABSENT);
-            seal(draft, &path);
-            renew(draft, cover);
+            spend(draft, &path, renewed);
             let covered = draft.b.jump();
             draft.b.land(other);
             draft.b.call_or(emptying, &ABSENT);
@@ -86,11 +90,16 @@ pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec, cover: Cover) {
     draft.done(cover.0);
 }
 
-/// Makes a cover read-only where that could not be done before it was attached.
-fn seal(draft: &mut Draft<'_>, target: &str) {
+/// Follows a cover that was used: it is made read-only where that could not be done before, and
+/// another is copied from it if there is a path for one.
+fn spend(draft: &mut Draft<'_>, target: &str, cover: Option<Cover>) {
     if draft.lacks(Feature::MountSetattr) {
         let flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC;
         draft.mount(Mounting { target, flags, ..Mounting::default() });
+    }
+    if let Some(Cover(slot)) = cover {
+        let call = draft.copying(handle(slot), "", 0);
+        draft.b.push(Act::Call(call), OnError::Fail, slot);
     }
 }
 
@@ -98,11 +107,6 @@ fn emptying(draft: &mut Draft<'_>, target: &str) -> Call<Compiled> {
     let (source, kind, data) = ("tmpfs", "tmpfs", "nr_blocks=1,nr_inodes=1");
     let flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
     draft.mounting(Mounting { source, target, kind, flags, data })
-}
-
-fn renew(draft: &mut Draft<'_>, cover: Cover) {
-    let call = draft.copying(handle(cover.0), "", 0);
-    draft.b.push(Act::Call(call), OnError::Fail, cover.0);
 }
 
 fn covering(draft: &mut Draft<'_>, cover: Slot, path: &str) -> Call<Compiled> {

@@ -33,13 +33,14 @@ use super::error::{Doing, Failure};
 use super::operation::{Child, Operation, Task};
 use super::process::{Message, is_over, receive, wait};
 use super::request::{Console, Create, Stdio};
-use super::{cgroup, hooks, identity, streams};
+use super::{cgroup, hooks, identity, records, streams};
 
 /// The record and the home come into being together, before anything they name.
 pub(super) fn manifest<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     match op.home.begin(op.kernel, &op.record)? {
         Some(made) => {
             op.lock = Some(made.lock);
+            op.file = Some(made.file);
             op.gate = made.gate;
             Ok(())
         }
@@ -198,7 +199,7 @@ pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
 
 /// Waits until the child has done all that can fail before the start.
 ///
-/// Meanwhile the next record is written, so that only its name is left to be changed.
+/// Meanwhile the next record is made, so that only its line is left to be written.
 pub(super) fn prepare<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (_, plan) = task(op)?;
     if !plan.forks {
@@ -209,11 +210,9 @@ pub(super) fn prepare<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fa
 }
 
 fn stage_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
-    let (Some(child), Some(lock)) = (&op.child, &op.lock) else { return Ok(()) };
+    let Some(child) = &op.child else { return Ok(()) };
     let init = Some(identity::identify(op.kernel, child.pid, op.runtime.boot())?);
-    let created = Record { init, stage: Stage::Created, ..op.record.clone() };
-    op.home.stage(op.kernel, lock, &created)?;
-    op.next = Some(created);
+    op.next = Some(Record { init, stage: Stage::Created, ..op.record.clone() });
     Ok(())
 }
 
@@ -330,8 +329,8 @@ pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result
         }
         stage_created(op)?;
     }
-    let (Some(next), Some(lock)) = (op.next.take(), &op.lock) else { return Ok(()) };
-    op.home.publish(op.kernel, lock)?;
+    let (Some(next), Some(file)) = (op.next.take(), op.file.take()) else { return Ok(()) };
+    records::write(op.kernel, &file, &next)?;
     op.record = next;
     Ok(())
 }

@@ -79,7 +79,7 @@ pub(super) fn commit_deleting<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Resul
         return Ok(());
     }
     op.record.stage = Stage::Deleting;
-    match op.home.commit(op.kernel, lock, &op.record) {
+    match op.home.replace(op.kernel, lock, &op.record) {
         // A full disk must not keep a container: everything that follows frees, nothing writes.
         Err(Failure { errno: Errno::ENOSPC | Errno::EDQUOT, .. }) => Ok(()),
         committed => committed,

@@ -45,6 +45,7 @@ mod observe;
 mod operation;
 mod probe;
 mod process;
+mod records;
 mod request;
 mod runtime;
 mod store;

@@ -25,8 +25,10 @@ pub(super) struct Operation<'k, 't, K: Kernel> {
     pub(super) runtime: &'k Runtime<K>,
     pub(super) home: Home,
     pub(super) record: Record,
-    /// The record that is written and not in its place yet.
+    /// The record that is made and not written yet.
     pub(super) next: Option<Record>,
+    /// The file that it will be the next line of.
+    pub(super) file: Option<Fd<'k, K>>,
     /// The lock of the container's home.
     pub(super) lock: Option<Fd<'k, K>>,
     /// The fifo that init will wait at, while the container is made.
@@ -87,6 +89,7 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
             home,
             record,
             next: None,
+            file: None,
             lock: None,
             gate: None,
             sync: None,

@@ -1,7 +1,7 @@
 //! The state directory: one home for each container, and what is in it.
 //!
 //! ```text
-//! ROOT/ID/record.json       what the disk says of the container
+//! ROOT/ID/record.json       what the disk says of the container: its last whole line counts
 //! ROOT/ID/gate              the fifo behind which a created container waits, unless it was run
 //! ROOT/~new~ID/             a home being made; an orphan once nobody locks it
 //! ROOT/~old~ID/             a home being taken down; whoever meets it takes it down too
@@ -13,12 +13,13 @@
 //! **Invariant:** who changes a container holds the lock of its home (flock(2)), and has checked
 //! after taking it that the home is still the one of that name.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 use crate::state::Record;
 use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
 
 use super::error::{Doing, Failure, regardless};
+use super::records;
 use super::sweep::{clear_orphan, discard, empty, empty_and_remove, flock, names, strip};
 
 /// The names of a container's files.
@@ -32,6 +33,8 @@ pub(super) struct Home {
 pub(super) struct Made<'k, K: Kernel> {
     /// The locked directory.
     pub(super) lock: Fd<'k, K>,
+    /// The record, open for another line.
+    pub(super) file: Fd<'k, K>,
     /// The fifo, where there is one.
     pub(super) gate: Option<Fd<'k, K>>,
 }
@@ -69,12 +72,7 @@ impl Home {
             Err(errno) => return Err(Failure::new(format!("open {}", show(&path)), errno)),
         };
         let text = kernel.read_all(file.raw()).doing(|| format!("read {}", show(&path)))?;
-        Ok(match serde_json::from_slice(&text) {
-            Ok(record) => Loaded::Record(Box::new(record)),
-            // Cut off: what a power cut leaves of a file.
-            Err(error) if error.is_eof() => Loaded::Damaged(format!("{}: {error}", show(&path))),
-            Err(error) => Loaded::Foreign(format!("{}: {error}", show(&path))),
-        })
+        Ok(records::parse(&text, &show(&path)))
     }
 
     /// Tells no container from one whose record a power cut took.
@@ -218,21 +216,25 @@ impl Home {
         let make = || format!("make {}", show(hidden));
         let lock = kernel.open(CWD, hidden, flags::O_RDONLY | flags::O_DIRECTORY).doing(make)?;
         flock(kernel, &lock, flags::LOCK_EX | flags::LOCK_NB).doing(make)?;
-        let written = || write_record(kernel, lock.raw(), c"record.json", flags::O_EXCL, record);
-        match written() {
+        let how = flags::O_EXCL | flags::O_APPEND;
+        let write = || {
+            let file = records::open(kernel, lock.raw(), c"record.json", how, record)?;
+            records::write(kernel, &file, record).map(|()| file)
+        };
+        let file = match write() {
             // It is a dead maker's, or was moved in meanwhile.
             Err(Failure { errno: Errno::EEXIST, .. }) => {
                 if !names(kernel, hidden, &lock).doing(make)? {
                     return Err(Failure::new(make(), Errno::ENOENT));
                 }
                 empty(kernel, &lock).doing(make)?;
-                written()?;
+                write()?
             }
             done => done?,
-        }
+        };
         let gate =
             if record.manifest.ungated { None } else { Some(self.make_gate(kernel, &lock)?) };
-        Ok(Made { lock, gate })
+        Ok(Made { lock, file, gate })
     }
 
     fn make_gate<'k, K: Kernel>(
@@ -251,42 +253,20 @@ impl Home {
     ///
     /// # Errors
     ///
-    /// Fails where it cannot be written; the old one stands then.
-    pub(super) fn commit<K: Kernel>(
+    /// Fails where it cannot be written or renamed; the old one stands then.
+    pub(super) fn replace<K: Kernel>(
         &self,
         kernel: &K,
         lock: &Fd<'_, K>,
         record: &Record,
     ) -> Result<(), Failure> {
-        self.stage(kernel, lock, record)?;
-        self.publish(kernel, lock)
-    }
-
-    /// Writes the next record beside the one that stands.
-    ///
-    /// # Errors
-    ///
-    /// Fails where it cannot be written; nothing is left of it then.
-    pub(super) fn stage<K: Kernel>(
-        &self,
-        kernel: &K,
-        lock: &Fd<'_, K>,
-        record: &Record,
-    ) -> Result<(), Failure> {
-        let written = write_record(kernel, lock.raw(), c"record.new", flags::O_TRUNC, record);
-        if written.is_err() {
-            regardless(kernel.unlink(lock.raw(), c"record.new", 0));
+        let (dir, from, to) = (lock.raw(), c"record.new", c"record.json");
+        let written = records::open(kernel, dir, from, flags::O_TRUNC, record)
+            .and_then(|file| records::write(kernel, &file, record));
+        if let Err(failure) = written {
+            regardless(kernel.unlink(dir, from, 0));
+            return Err(failure);
         }
-        written
-    }
-
-    /// Puts the staged record in the place of the one that stands.
-    ///
-    /// # Errors
-    ///
-    /// Fails where it cannot be renamed; the old one stands then.
-    pub(super) fn publish<K: Kernel>(&self, kernel: &K, lock: &Fd<'_, K>) -> Result<(), Failure> {
-        let (from, to, dir) = (c"record.new", c"record.json", lock.raw());
         let rename = Call::Renameat2 { from_dir: dir, from, to_dir: dir, to, flags: 0 };
         kernel.call(rename).map(drop).doing(|| format!("replace the record of {}", self.id))
     }
@@ -414,21 +394,6 @@ pub(super) fn make_parents<K: Kernel>(kernel: &K, path: &str) -> Result<(), Errn
         }
     }
     Ok(())
-}
-
-fn write_record<K: Kernel>(
-    kernel: &K,
-    dir: i32,
-    name: &CStr,
-    how: u64,
-    record: &Record,
-) -> Result<(), Failure> {
-    let what = || format!("write the record of {}", record.manifest.id);
-    let text = serde_json::to_vec(record)
-        .map_err(|error| Failure::told(format!("{}: {error}", what()), Errno::EINVAL))?;
-    let flags = flags::O_WRONLY | flags::O_CREAT | flags::O_NOFOLLOW | how;
-    let file = kernel.open_with(dir, name, flags, 0o600).doing(what)?;
-    kernel.write_all(file.raw(), &text).doing(what)
 }
 
 fn rename<'a>(from: &'a CString, to: &'a CString, flags: u32) -> Call<crate::sys::Live<'a>> {

@@ -337,8 +337,8 @@ fn a_hook_of_the_runtime() {
 #[test]
 fn the_usual_container_makes_few_calls() {
     for (world, spec, calls) in [
-        (v1(), usual(), 157),
-        (v2(), example(Example { unified_cgroups: true, rootless: None }), 135),
+        (v1(), usual(), 156),
+        (v2(), example(Example { unified_cgroups: true, rootless: None }), 134),
     ] {
         let plan = compiled(&spec, &world.situation());
         let made = counting::calls(&plan.program);

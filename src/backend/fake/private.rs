@@ -6,7 +6,7 @@
 //! **Invariant:** in doubt a call is not private: that costs time, the opposite costs truth.
 //!
 //! **Invariant:** a regular file that nobody has open for writing keeps its bytes. It is true of
-//! this runtime, which replaces its files and never rewrites them.
+//! this runtime: only who has made a file writes to it, through the descriptor that made it.
 
 use super::fds::{Lock, Open, What};
 use super::files::Ino;
