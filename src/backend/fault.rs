@@ -14,6 +14,8 @@ pub enum Extent {
 }
 
 /// Asks `kernel`, but for the calls that it fails without asking.
+///
+/// close(2) frees the descriptor whatever it answers, so that one is asked and then fails.
 #[derive(Clone, Debug)]
 pub struct Fault<K> {
     kernel: K,
@@ -45,7 +47,13 @@ impl<K: Kernel> Kernel for Fault<K> {
             Extent::Onward => self.at <= number,
             Extent::Once => self.at == number,
         };
-        if hit { Err(self.errno) } else { self.kernel.call(call) }
+        if !hit {
+            return self.kernel.call(call);
+        }
+        if matches!(call, Call::Close { .. }) {
+            self.kernel.call(call)?;
+        }
+        Err(self.errno)
     }
 }
 
@@ -71,6 +79,22 @@ mod tests {
     #[test]
     fn a_fault_hits_one_call() {
         assert_eq!(answers(Extent::Once), [Ok(7), Err(Errno::EIO), Ok(7), Ok(7)]);
+    }
+
+    #[test]
+    fn a_close_that_fails_has_closed() {
+        let asked = Cell::new(0);
+        struct Count<'a>(&'a Cell<u32>);
+        impl Kernel for Count<'_> {
+            fn call(&self, _: Call<Live<'_>>) -> Result<u64, Errno> {
+                self.0.set(self.0.get() + 1);
+                Ok(0)
+            }
+        }
+        let kernel = Fault::new(Count(&asked), 0, Extent::Onward, Errno::EIO);
+        assert_eq!(kernel.call(Call::Close { fd: 3 }), Err(Errno::EIO));
+        assert_eq!(kernel.call(Call::Fchdir { fd: 3 }), Err(Errno::EIO));
+        assert_eq!(asked.get(), 1);
     }
 
     #[test]

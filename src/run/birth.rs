@@ -29,6 +29,7 @@ use crate::spec::IdMap;
 use crate::state::{Record, Stage};
 use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls, flags};
 
+use super::cgroup::Unmade;
 use super::error::{Doing, Failure};
 use super::operation::{Child, Operation, Task};
 use super::process::{Message, is_over, receive, wait};
@@ -51,11 +52,14 @@ pub(super) fn manifest<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), F
 pub(super) fn cgroup<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (create, _) = task(op)?;
     let host = op.runtime.host()?;
-    let made = cgroup::make(op.kernel, host, &op.record.manifest.cgroups, &create.spec.cgroup);
-    if let Err(Failure { errno: Errno::EBUSY, .. }) = made {
-        op.foreign = true;
+    match cgroup::make(op.kernel, host, &op.record.manifest.cgroups, &create.spec.cgroup) {
+        Ok(()) => Ok(()),
+        Err(Unmade::Failed(failure)) => Err(failure),
+        Err(Unmade::Foreign(failure)) => {
+            op.foreign = true;
+            Err(failure)
+        }
     }
-    made
 }
 
 /// Makes the child; it is in its cgroup, and bound to the socket, from its first moment.

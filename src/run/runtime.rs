@@ -174,8 +174,9 @@ impl<K: Kernel> Runtime<K> {
         }
         if start == Start::AtOnce
             && let Some(home) = operation.lock.take()
+            // One that cannot be unlocked is closed, and with it the lock goes.
+            && sweep::unlock(&home).is_ok()
         {
-            sweep::unlock(&home)?;
             container.made = Mutex::new(Some(Made { home, record: operation.record.clone() }));
         }
         container.init = operation.child.take().map(|child| Process {

@@ -80,11 +80,14 @@ impl Home {
         match kernel.stat(CWD, &self.name()?, flags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) if stat.is_directory() => {
                 // A home moved away between the two looks is no damage: look once more.
-                let again = kernel.stat(CWD, &self.file("record.json")?, 0);
-                Ok(match again {
-                    Ok(_) => return self.load(kernel),
-                    Err(_) => Loaded::Damaged(format!("{}/{}: no record", self.root, self.id)),
-                })
+                let path = self.file("record.json")?;
+                match kernel.stat(CWD, &path, 0) {
+                    Ok(_) => self.load(kernel),
+                    Err(Errno::ENOENT) => {
+                        Ok(Loaded::Damaged(format!("{}/{}: no record", self.root, self.id)))
+                    }
+                    Err(errno) => Err(Failure::new(format!("look for {}", show(&path)), errno)),
+                }
             }
             Ok(_) | Err(Errno::ENOENT) => Ok(Loaded::Absent),
             Err(errno) => Err(Failure::new(format!("look for {}/{}", self.root, self.id), errno)),

@@ -94,23 +94,43 @@ fn clean(path: &str) -> String {
     parts.iter().map(|part| format!("/{part}")).collect()
 }
 
+/// Why a container's cgroups were not made.
+pub(super) enum Unmade {
+    /// The kernel said no: what was made is the container's to remove.
+    Failed(Failure),
+    /// Somebody else is in one of them: none is the container's.
+    Foreign(Failure),
+}
+
+impl From<Failure> for Unmade {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// Makes the directories and sets the limits.
 ///
 /// # Errors
 ///
-/// `EBUSY` where one of them has somebody in it already; those of mkdir(2) and write(2), save
-/// what a caller without rights can do without.
+/// `EBUSY` where one of them has somebody in it already, and those before it are removed again;
+/// those of mkdir(2) and write(2), save what a caller without rights can do without.
 pub(super) fn make<K: Kernel>(
     kernel: &K,
     host: &Host,
     dirs: &[CgroupDir],
     cgroup: &Cgroup,
-) -> Result<(), Failure> {
+) -> Result<(), Unmade> {
     apply::check_held(host, dirs, &cgroup.resources)?;
-    for dir in dirs {
+    for (at, dir) in dirs.iter().enumerate() {
         match make_one(kernel, host, dir, cgroup) {
-            Err(Failure { errno: Errno::EACCES | Errno::EPERM | Errno::EROFS, .. })
-                if (host.user != 0 || host.user_namespace) && optional(cgroup) => {}
+            Err(Unmade::Failed(Failure {
+                errno: Errno::EACCES | Errno::EPERM | Errno::EROFS,
+                ..
+            })) if (host.user != 0 || host.user_namespace) && optional(cgroup) => {}
+            Err(Unmade::Foreign(failure)) => {
+                let undo = remove(kernel, &dirs[..at]).err().map(Box::new);
+                return Err(Unmade::Foreign(Failure { undo, ..failure }));
+            }
             made => made?,
         }
     }
@@ -128,7 +148,7 @@ fn make_one<K: Kernel>(
     host: &Host,
     dir: &CgroupDir,
     cgroup: &Cgroup,
-) -> Result<(), Failure> {
+) -> Result<(), Unmade> {
     let what = || format!("make cgroup {}", dir.path);
     let path = K::name(dir.path.as_str()).doing(what)?;
     let hierarchy = hierarchy(host, dir);
@@ -136,17 +156,18 @@ fn make_one<K: Kernel>(
         Ok(()) => (),
         Err(Errno::ENOENT) => store::make_parents(kernel, &dir.path).doing(what)?,
         Err(Errno::EEXIST) if occupancy(kernel, dir)? == Occupancy::Populated => {
-            return Err(Failure::new(format!("use cgroup {}", dir.path), Errno::EBUSY));
+            let failure = Failure::new(format!("use cgroup {}", dir.path), Errno::EBUSY);
+            return Err(Unmade::Foreign(failure));
         }
         Err(Errno::EEXIST) => (),
-        Err(errno) => return Err(Failure::new(what(), errno)),
+        Err(errno) => return Err(Failure::new(what(), errno).into()),
     }
     if dir.version == 2 {
         enable(kernel, hierarchy.map_or("", |h| &h.mount), &dir.path)?;
     } else if let Some(hierarchy) = hierarchy.filter(|h| h.controls("cpuset")) {
         inherit_cpuset(kernel, host, hierarchy, &dir.path)?;
     }
-    apply::limit(kernel, host, dir, &cgroup.resources)
+    Ok(apply::limit(kernel, host, dir, &cgroup.resources)?)
 }
 
 /// Who is in a cgroup.

@@ -1,0 +1,408 @@
+//! Each call of each request fails, with each errno of its row, once and for good; then two do.
+//!
+//! The matrix is derived: a run without a fault says which calls there are, the table of calls with
+//! which errnos each can fail, and a run with one fault which calls can fail after it.
+//!
+//! | holds after every run | in words |
+//! |---|---|
+//! | authority | nobody was signalled whom this library has not made |
+//! | truth | a container is told to run if and only if its payload does |
+//! | descriptors | the client has none that it did not have before |
+//! | undone | a request to make a container that one fault has failed leaves nothing |
+//! | progress | one `delete --force` without a fault leaves nothing |
+
+mod stage;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cofferdam::backend::fake::{Profile, World};
+use cofferdam::backend::fault::{Extent, Fault};
+use cofferdam::backend::trace::Trace;
+use cofferdam::spec::{Cpu, NamespaceKind, Process, Resources, Spec};
+use cofferdam::sys::{Call, Errno, Kernel, Live, Row};
+use cofferdam::{Create, Error, Exec, Runtime, Status};
+
+use stage::world;
+
+const ROOT: &str = "/run/cofferdam";
+const ID: &str = "a";
+
+/// What a kernel does not answer for ever: it is interrupted, or has told of a reset.
+const MOMENTARY: [Errno; 2] = [Errno::ECONNRESET, Errno::EINTR];
+
+/// What no kernel answers here, since it would be a lie: that a directory is not there which is,
+/// that a peer is gone who waits to be told.
+const LIES: [(&str, Errno); 3] =
+    [("unlinkat", Errno::ENOENT), ("sendto", Errno::ECONNRESET), ("sendto", Errno::EPIPE)];
+
+/// No request asks as much.
+const CALLS_MAX: usize = 5_000;
+
+/// A request, and where the container is before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    Create,
+    Run,
+    Start,
+    Kill,
+    Delete,
+    Force(Before),
+    State(Before),
+    Exec,
+    Pause,
+    Resume,
+    Update,
+    List,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Absent,
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+const REQUESTS: [Request; 16] = [
+    Request::Create,
+    Request::Run,
+    Request::Start,
+    Request::Kill,
+    Request::Delete,
+    Request::Force(Before::Created),
+    Request::Force(Before::Running),
+    Request::Force(Before::Paused),
+    Request::Force(Before::Stopped),
+    Request::State(Before::Created),
+    Request::State(Before::Running),
+    Request::Exec,
+    Request::Pause,
+    Request::Resume,
+    Request::Update,
+    Request::List,
+];
+
+impl Request {
+    const fn before(self) -> Before {
+        match self {
+            Self::Create | Self::Run => Before::Absent,
+            Self::Start => Before::Created,
+            Self::Delete => Before::Stopped,
+            Self::Exec | Self::Kill | Self::List | Self::Pause | Self::Update => Before::Running,
+            Self::Resume => Before::Paused,
+            Self::Force(before) | Self::State(before) => before,
+        }
+    }
+
+    const fn makes(self) -> bool {
+        matches!(self, Self::Create | Self::Run)
+    }
+
+    fn ask(self, kernel: &dyn Kernel) -> Result<(), String> {
+        self.told(kernel).map_err(|error| error.to_string())
+    }
+
+    fn told(self, kernel: &dyn Kernel) -> Result<(), Error> {
+        let runtime = Runtime::new(kernel, ROOT)?;
+        match self {
+            Self::Create => runtime.create(ID, &create()).map(drop),
+            Self::Run => runtime.run(ID, &create()).map(drop),
+            Self::Start => runtime.container(ID)?.start(),
+            Self::Kill => runtime.container(ID)?.kill(9),
+            Self::Delete => runtime.container(ID)?.delete().map(drop),
+            Self::Force(_) => runtime.container(ID)?.force_delete().map(drop),
+            Self::State(_) => runtime.container(ID)?.state().map(drop),
+            Self::Exec => {
+                let process = create().spec.process.unwrap_or_default();
+                let args = vec!["/bin/false".to_owned()];
+                let exec = Exec { process: Process { args, ..process }, ..Exec::default() };
+                // Whoever cannot wait for the process has no reason to complain of the container.
+                runtime.container(ID)?.exec(&exec).map(|process| process.wait().is_ok()).map(drop)
+            }
+            Self::Pause => runtime.container(ID)?.pause(),
+            Self::Resume => runtime.container(ID)?.resume(),
+            Self::Update => {
+                let cpu = Cpu { shares: Some(512), ..Cpu::default() };
+                let limits = Resources { cpu, ..Resources::default() };
+                runtime.container(ID)?.update(&limits)
+            }
+            Self::List => runtime.list().map(drop),
+        }
+    }
+}
+
+/// A container with a root of its own and two mounts.
+fn create() -> Create {
+    let mut spec = Spec::usual("/bundle/rootfs", ["/bin/sleep"]);
+    spec.mounts.truncate(2);
+    spec.masked_paths.clear();
+    spec.readonly_paths.clear();
+    spec.namespaces
+        .retain(|namespace| matches!(namespace.kind, NamespaceKind::Mount | NamespaceKind::Pid));
+    spec.hostname = None;
+    Create { bundle: "/bundle".to_owned(), spec, ..Create::default() }
+}
+
+/// A call that is to fail.
+#[derive(Clone, Copy, Debug)]
+struct Blow {
+    at: usize,
+    errno: Errno,
+    extent: Extent,
+}
+
+impl Blow {
+    const NONE: Self = Self { at: usize::MAX, errno: Errno::EIO, extent: Extent::Once };
+}
+
+/// What came of a request.
+struct Outcome {
+    result: Result<(), String>,
+    /// The calls that it asked.
+    asked: Vec<Row>,
+    /// The world before its client has ended, and after.
+    open: World,
+    end: World,
+}
+
+fn perform(request: Request, start: &World, blows: [Blow; 2]) -> Outcome {
+    let world = RefCell::new(start.clone());
+    let pid = world.borrow_mut().client();
+    let [one, two] = blows;
+    let asked = RefCell::new(Vec::new());
+    let kernel = Fault::new(World::process(&world, pid), one.at, one.extent, one.errno);
+    let kernel = Fault::new(kernel, two.at, two.extent, two.errno);
+    let see = |call: &Call<Live<'_>>, _: &Result<u64, Errno>| {
+        asked.borrow_mut().push(call.row());
+        let bounded = asked.borrow().len() < CALLS_MAX || std::thread::panicking();
+        assert!(bounded, "it goes on for ever");
+    };
+    let result = request.ask(&Trace { kernel, see });
+    let open = world.borrow().clone();
+    let end = ended(&world, pid);
+    Outcome { result, asked: asked.into_inner(), open, end }
+}
+
+fn ended(world: &RefCell<World>, pid: u32) -> World {
+    world.borrow_mut().end_client(pid);
+    World::settle(world);
+    world.borrow().clone()
+}
+
+/// Returns the world with a container that has come so far.
+fn set(before: Before, profile: &Profile) -> World {
+    let world = RefCell::new(world(profile.clone()));
+    let pid = world.borrow_mut().client();
+    let asks: &[Request] = match before {
+        Before::Absent => &[],
+        Before::Created => &[Request::Create],
+        Before::Running => &[Request::Run],
+        Before::Paused => &[Request::Run, Request::Pause],
+        Before::Stopped => &[Request::Run, Request::Kill],
+    };
+    for request in asks {
+        request.ask(&World::process(&world, pid)).expect("a request without a fault");
+    }
+    ended(&world, pid)
+}
+
+/// What is left of a container, the directory of all states excepted.
+fn left(end: &World, clean: &World) -> Vec<String> {
+    let mut left = end.residue(clean);
+    left.retain(|line| !line.starts_with("left: /run/cofferdam: directory"));
+    left
+}
+
+fn judge(outcome: &Outcome, clean: &World, undone: bool) -> Result<(), String> {
+    if let Some(signal) = outcome.end.signals().iter().find(|signal| signal.maker == 0) {
+        return Err(format!("authority: a stranger was signalled: {signal:?}"));
+    }
+    if let Some(first) = outcome.open.violations().first() {
+        return Err(format!("violation: {first}"));
+    }
+    let open = outcome.open.residue(clean);
+    if let Some(line) = open.iter().find(|line| line.starts_with("left: descriptor")) {
+        return Err(format!("descriptors: {line}"));
+    }
+    truth(&outcome.end)?;
+    if undone {
+        let left = left(&outcome.end, clean);
+        if !left.is_empty() {
+            return Err(format!("undone: {left:?}"));
+        }
+    }
+    progress(&outcome.end, clean)
+}
+
+/// The status that is told at the end is the kernel's: running if and only if a payload runs.
+fn truth(end: &World) -> Result<(), String> {
+    let world = RefCell::new(end.clone());
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    let runtime = Runtime::new(kernel, ROOT).map_err(|error| error.to_string())?;
+    let told = runtime.container(ID).and_then(|container| container.state());
+    let runs = end.pids().into_iter().any(|pid| end.is_payload(pid));
+    match told {
+        Ok(told) if matches!(told.status, Status::Running | Status::Paused) != runs => {
+            Err(format!("truth: told {}, a payload runs: {runs}", told.status))
+        }
+        Err(error) if !error.is_not_found() => Err(format!("truth: {error}")),
+        Err(_) if runs => Err("truth: a payload of no container runs".to_owned()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// One `delete --force` without a fault leaves nothing.
+fn progress(end: &World, clean: &World) -> Result<(), String> {
+    let world = RefCell::new(end.clone());
+    let pid = world.borrow_mut().client();
+    let force = Request::Force(Before::Running);
+    force.ask(&World::process(&world, pid)).map_err(|error| format!("progress: {error}"))?;
+    let left = left(&ended(&world, pid), clean);
+    if left.is_empty() { Ok(()) } else { Err(format!("residue: {left:?}")) }
+}
+
+/// How much was tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    calls: usize,
+    once: usize,
+    onward: usize,
+    double: usize,
+    /// How many of the double ones were tried.
+    tried: usize,
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calls, once, onward, double, tried } = self;
+        write!(f, "{calls} calls, {once} single faults, {onward} lasting, ")?;
+        write!(f, "{tried} of {double} double ones")
+    }
+}
+
+/// Everything about one request on one machine.
+struct Trial {
+    request: Request,
+    start: World,
+    clean: World,
+    /// The ends that were judged, as hashes.
+    judged: HashSet<u64>,
+    failures: Vec<String>,
+    count: Count,
+}
+
+impl Trial {
+    fn new(request: Request, profile: &Profile) -> Self {
+        let start = set(request.before(), profile);
+        let clean = set(Before::Absent, profile);
+        let (judged, failures) = (HashSet::new(), Vec::new());
+        Self { request, start, clean, judged, failures, count: Count::default() }
+    }
+
+    /// Runs the request with some faults and judges what came of it; returns the calls it asked.
+    fn strike(&mut self, blows: [Blow; 2]) -> Vec<Row> {
+        let single = blows[1].at == usize::MAX && blows[0].extent == Extent::Once;
+        let (request, start, clean) = (self.request, &self.start, &self.clean);
+        let seen = &mut self.judged;
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = perform(request, start, blows);
+            let undone = single && request.makes() && outcome.result.is_err();
+            let mut hasher = DefaultHasher::new();
+            (&outcome.open, &outcome.end, undone).hash(&mut hasher);
+            if !seen.insert(hasher.finish()) {
+                return (Ok(()), outcome.asked);
+            }
+            let judged = judge(&outcome, clean, undone);
+            (judged.map_err(|what| format!("{what}; told: {:?}", outcome.result)), outcome.asked)
+        }));
+        let (what, asked) = match tried {
+            Ok((Ok(()), asked)) => return asked,
+            Ok((Err(what), asked)) => (what, asked),
+            Err(_) => ("a panic".to_owned(), Vec::new()),
+        };
+        let told = blows.iter().filter(|blow| blow.at != usize::MAX).map(|blow| {
+            let name = asked.get(blow.at).map_or("?", |row| row.name);
+            format!("call {} ({name}) {:?} {:?}", blow.at, blow.errno, blow.extent)
+        });
+        let told: Vec<_> = told.collect();
+        self.failures.push(format!("{request:?}: {}: {what}", told.join(", ")));
+        asked
+    }
+
+    /// Every single fault, and behind each every second one of every `nth`.
+    fn all(&mut self, nth: usize) {
+        let calls = self.strike([Blow::NONE; 2]);
+        self.count.calls += calls.len();
+        for (at, row) in calls.iter().enumerate() {
+            for errno in errors(row) {
+                let blow = Blow { at, errno: *errno, extent: Extent::Once };
+                if !MOMENTARY.contains(errno) {
+                    self.count.onward += 1;
+                    self.strike([Blow { extent: Extent::Onward, ..blow }, Blow::NONE]);
+                }
+                self.count.once += 1;
+                let then = self.strike([blow, Blow::NONE]);
+                self.second(blow, &then, nth);
+            }
+        }
+    }
+
+    fn second(&mut self, blow: Blow, then: &[Row], nth: usize) {
+        for (at, row) in then.iter().enumerate().skip(blow.at + 1) {
+            for errno in errors(row) {
+                self.count.double += 1;
+                if self.count.double.is_multiple_of(nth) {
+                    self.count.tried += 1;
+                    self.strike([blow, Blow { at, errno: *errno, extent: Extent::Once }]);
+                }
+            }
+        }
+    }
+}
+
+fn errors(row: &Row) -> impl Iterator<Item = &'static Errno> + use<> {
+    let name = row.name;
+    row.errnos.iter().filter(move |errno| !LIES.contains(&(name, **errno)))
+}
+
+/// Strikes every request; of the double faults every 16th, or all with `COFFERDAM_FAULTS=all`.
+fn all(name: &str, profile: &Profile) -> Count {
+    let whole = std::env::var("COFFERDAM_FAULTS").is_ok_and(|how| how == "all");
+    let mut all = Count::default();
+    let mut failures = Vec::new();
+    for request in REQUESTS {
+        let mut trial = Trial::new(request, profile);
+        trial.all(if whole { 1 } else { 16 });
+        println!("{name}: {request:?}: {}", trial.count);
+        all.calls += trial.count.calls;
+        all.once += trial.count.once;
+        all.onward += trial.count.onward;
+        all.double += trial.count.double;
+        all.tried += trial.count.tried;
+        failures.extend(trial.failures);
+    }
+    println!(
+        "figure: faults in the runtime, cgroup {name} | {all}, {} oracle failures",
+        failures.len()
+    );
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    Count { tried: 0, ..all }
+}
+
+#[test]
+fn faults_end_well_on_cgroup_v2() {
+    let expected = Count { calls: 561, once: 6_230, onward: 5_660, double: 387_890, tried: 0 };
+    assert_eq!(all("v2", &Profile::default()), expected);
+}
+
+#[test]
+fn faults_end_well_on_cgroup_v1() {
+    let expected = Count { calls: 624, once: 7_399, onward: 6_779, double: 632_779, tried: 0 };
+    assert_eq!(all("v1", &Profile::v1()), expected);
+}
