@@ -111,16 +111,32 @@ crate::laws! {
     }
 
     fn a_frozen_cgroup_of_v1_dies_after_the_thaw(ground) {
-        let Some(group) = Group::v1(ground) else { return };
+        for signal in [flags::SIGKILL, flags::SIGTERM] {
+            let Some(group) = Group::v1(ground) else { return };
+            let born = group.born();
+            group.write("freezer.state", "FROZEN").unwrap();
+            group.until("freezer.state", "FROZEN");
+            born.signal(signal).unwrap();
+            let seen = ground.kernel.poll([(born.fd.raw(), flags::POLLIN)], 50).unwrap();
+            assert_eq!(seen, [0]);
+            group.write("freezer.state", "THAWED").unwrap();
+            assert_eq!(born.wait(flags::WEXITED), Ok((2, signal)));
+            assert_eq!(group.read("freezer.state").unwrap(), "THAWED\n");
+        }
+    }
+
+    fn a_process_that_goes_on_in_a_frozen_cgroup_feels_nothing_before_the_thaw(ground) {
+        let Some(group) = Group::v2(ground) else { return };
         let born = group.born();
-        group.write("freezer.state", "FROZEN").unwrap();
-        group.until("freezer.state", "FROZEN");
-        born.signal(flags::SIGKILL).unwrap();
+        born.signal(flags::SIGSTOP).unwrap();
+        group.write("cgroup.freeze", "1").unwrap();
+        group.until("cgroup.events", "frozen 1");
+        born.signal(flags::SIGTERM).unwrap();
+        born.signal(flags::SIGCONT).unwrap();
         let seen = ground.kernel.poll([(born.fd.raw(), flags::POLLIN)], 50).unwrap();
         assert_eq!(seen, [0]);
-        group.write("freezer.state", "THAWED").unwrap();
-        assert_eq!(born.wait(flags::WEXITED), Ok((2, flags::SIGKILL)));
-        assert_eq!(group.read("freezer.state").unwrap(), "THAWED\n");
+        group.write("cgroup.freeze", "0").unwrap();
+        assert_eq!(born.wait(flags::WEXITED), Ok((2, flags::SIGTERM)));
     }
 
     fn a_child_of_a_frozen_cgroup_is_frozen_by_its_parent(ground) {

@@ -9,7 +9,7 @@ use super::profile::Cgroups;
 use super::spaces::{Held, Kind};
 use super::transition::Transition;
 use super::{Answer, Pid, World, cgroupfs};
-use crate::sys::{Errno, flags};
+use crate::sys::Errno;
 
 /// A tree of cgroups.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -283,6 +283,7 @@ impl World {
         }
         task.cgroups = cgroups.into();
         self.stir(cgroup);
+        self.feel_pending(pid);
         self.sweep_cgroups();
     }
 
@@ -398,10 +399,7 @@ impl World {
                 cgroup.frozen = false;
             }
             for pid in self.in_cgroup(row, super::procs::Life::is_alive).collect::<Vec<_>>() {
-                let task = self.task_mut(pid);
-                if std::mem::take(&mut task.doomed) {
-                    self.die(pid, flags::SIGKILL);
-                }
+                self.feel_pending(pid);
             }
         }
     }

@@ -266,6 +266,10 @@ impl World {
 
     pub(super) fn ftruncate(&mut self, pid: Pid, fd: RawFd, length: u64) -> Answer {
         let open = self.used(pid, fd)?;
+        if matches!(open.what, What::Pidfd(_)) {
+            // A file of pidfs, which no size can be set of; law `a_process_has_no_length`.
+            return Err(Errno::EOPNOTSUPP);
+        }
         let Ino::Plain(row) = open.place().ino else { return Err(Errno::EINVAL) };
         let Some(inode) = self.inodes.get(row).filter(|_| open.writes()) else {
             return Err(Errno::EINVAL);

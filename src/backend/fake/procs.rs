@@ -50,8 +50,8 @@ pub(super) struct Task {
     pub(super) ignored: u64,
     /// Signals that end it with a status of its own.
     pub(super) traps: BTreeMap<u32, u8>,
-    /// A SIGKILL that waits for the thaw.
-    pub(super) doomed: bool,
+    /// Signals that wait until it may run again, one bit each from the first.
+    pub(super) pending: u64,
     pub(super) stopped: bool,
     pub(super) death_signal: u32,
     pub(super) subreaper: bool,
@@ -122,7 +122,7 @@ impl Task {
             cgroups: Arc::new([]),
             ignored: 0,
             traps: BTreeMap::new(),
-            doomed: false,
+            pending: 0,
             stopped: false,
             death_signal: 0,
             subreaper: false,
@@ -214,6 +214,7 @@ impl World {
         task.parent = if kinds & flags::CLONE_PARENT != 0 { task.parent } else { pid };
         task.role = role;
         task.waiting = None;
+        task.pending = 0;
         task.death_signal = 0;
         for (kind, space) in std::mem::take(&mut task.next_spaces) {
             task.set_space(kind, space);
