@@ -13,6 +13,9 @@
 //!
 //! **Invariant:** no call waits: whatever could is asked in the form that does not.
 //!
+//! Children act in their own time: the fake is let come to rest after each call, and Linux is waited
+//! for as long as it does not say the same of who is dead.
+//!
 //! **Invariant:** nothing is changed but what the program has made: a path has at most one `..`, as
 //! has each link, and the directory lies deeper than that reaches.
 
@@ -20,14 +23,13 @@
 #![expect(clippy::unwrap_used, reason = "a ground that gives way fails the test, and says where")]
 
 mod generated {
+    pub(crate) mod children;
     pub(crate) mod grammar;
     pub(crate) mod ground;
     pub(crate) mod player;
 }
 
 use std::collections::BTreeMap;
-
-use cofferdam::backend::linux::Linux;
 
 use generated::grammar::{Program, Step};
 use generated::ground::{Fake, Host};
@@ -83,7 +85,7 @@ impl Difference {
         let steps = &program.0;
         let shown = Shown(steps);
         let by_fake = fake.answers(steps);
-        let by_linux = host.answers(&Linux, steps);
+        let by_linux = host.answers(steps, &by_fake);
         drop(shown);
         let at = (0..steps.len()).find(|at| by_fake[*at] != by_linux[*at])?;
         Some(Self {

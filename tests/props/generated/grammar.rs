@@ -5,6 +5,9 @@ use cofferdam::sys::flags;
 /// How many descriptors a program can name.
 pub(crate) const SLOTS: usize = 6;
 
+/// How many children a program can name.
+pub(crate) const CHILDREN: usize = 3;
+
 /// `O_NONBLOCK` of a socket's type, and flags of open(2) that only some programs give.
 const NONBLOCK: u32 = 0o4000;
 
@@ -18,6 +21,15 @@ pub(crate) enum At {
     Base(&'static str),
     Slot(usize, &'static str),
     Whole(&'static str),
+}
+
+/// What a child does once it is born.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Life {
+    Exits,
+    /// It sends a byte and waits for one.
+    Pauses,
+    Sleeps,
 }
 
 /// One call, or a few that make one question. Descriptors are named by slot.
@@ -78,6 +90,10 @@ pub(crate) enum Step {
         resolve: u64,
         to: usize,
     },
+    PidfdOpen {
+        child: usize,
+        to: usize,
+    },
     Pipe {
         to: [usize; 2],
     },
@@ -117,8 +133,18 @@ pub(crate) enum Step {
         text: &'static str,
         fd: usize,
     },
+    Signal {
+        fd: usize,
+        signal: u32,
+    },
     Socketpair {
         kind: u32,
+        to: [usize; 2],
+    },
+    /// Makes a child; gives its pidfd and this end of its socket.
+    Spawn {
+        child: usize,
+        life: Life,
         to: [usize; 2],
     },
     Stat {
@@ -136,6 +162,10 @@ pub(crate) enum Step {
     Unlink {
         at: At,
         flags: u32,
+    },
+    Wait {
+        fd: usize,
+        options: u32,
     },
     Write {
         fd: usize,
@@ -213,8 +243,12 @@ impl Program {
     /// Returns the program of a seed.
     pub(crate) fn of(seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let count = 5 + dice.below(16);
-        Self((0..count).map(|_| dice.step()).collect())
+        let (count, lives) = (5 + dice.below(16), dice.below(4) == 0);
+        let mut step = || match dice.below(3) {
+            0 if lives => dice.living(),
+            _ => dice.step(),
+        };
+        Self((0..count).map(|_| step()).collect())
     }
 }
 
@@ -401,6 +435,35 @@ impl Dice {
             0 => Step::Send { socket, text: self.pick(&TEXTS) },
             1 | 2 => Step::SendFd { socket, text: self.pick(&TEXTS), fd: self.slot() },
             _ => Step::Receive { socket, len: self.pick(&[16, 2, 16]), to: self.slot() },
+        }
+    }
+
+    /// Makes children and ends them.
+    fn living(&mut self) -> Step {
+        let (fd, child) = (self.slot(), self.below(CHILDREN));
+        match self.below(8) {
+            0..3 => {
+                let life = self.pick(&[Life::Exits, Life::Pauses, Life::Pauses, Life::Sleeps]);
+                Step::Spawn { child, life, to: self.slots() }
+            }
+            3 => Step::PidfdOpen { child, to: fd },
+            4 | 5 => {
+                let signal = self.pick(&[
+                    0,
+                    flags::SIGKILL,
+                    flags::SIGTERM,
+                    flags::SIGSTOP,
+                    flags::SIGCONT,
+                    flags::SIGWINCH,
+                    65,
+                ]);
+                Step::Signal { fd, signal }
+            }
+            _ => {
+                let ended = flags::WEXITED | flags::WNOHANG;
+                let options = self.pick(&[ended, ended, ended | flags::WNOWAIT, flags::WNOHANG]);
+                Step::Wait { fd, options }
+            }
         }
     }
 }

@@ -50,8 +50,9 @@ impl Fake {
     pub(crate) fn answers(&self, steps: &[Step]) -> Vec<String> {
         let world = RefCell::new(self.world.clone());
         let kernel: Process<'_> = World::process(&world, self.client);
-        let mut player = Player::new(&kernel, &self.base, (1 << 30) - 100);
-        let answers = steps.iter().map(|step| player.play(step)).collect();
+        let settle = || World::settle(&world);
+        let mut player = Player::new(&kernel, &self.base, (1 << 30) - 100, &settle);
+        let answers = steps.iter().map(|step| player.play(step, None)).collect();
         player.leave();
         answers
     }
@@ -82,13 +83,14 @@ impl Host {
         text.split('.').take(2).collect::<Vec<_>>().join(".")
     }
 
-    /// Returns what Linux says to each step.
-    pub(crate) fn answers(&self, linux: &Linux, steps: &[Step]) -> Vec<String> {
+    /// Returns what Linux says to each step, of which that is expected.
+    pub(crate) fn answers(&self, steps: &[Step], expected: &[String]) -> Vec<String> {
         let well: PathBuf = self.directory.path().join("well");
         let base = format!("{}{}", well.to_str().unwrap(), "/d".repeat(DEPTH));
         fs::create_dir_all(&base).unwrap();
-        let mut player = Player::new(linux, &base, 900);
-        let answers = steps.iter().map(|step| player.play(step)).collect();
+        let mut player = Player::new(&Linux, &base, 900, &|| ());
+        let both = steps.iter().zip(expected);
+        let answers = both.map(|(step, text)| player.play(step, Some(text))).collect();
         player.leave();
         fs::remove_dir_all(&well).unwrap();
         answers

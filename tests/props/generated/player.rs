@@ -6,6 +6,7 @@ use std::ffi::CString;
 
 use cofferdam::sys::{CWD, Call, Errno, Kernel, Kind, Live, RawFd, Stat, Syscalls, flags};
 
+use super::children::Children;
 use super::grammar::{At, SLOTS, Step};
 
 /// A number that no process has open.
@@ -24,20 +25,25 @@ pub(crate) struct Player<'k, K: Kernel> {
     high: RawFd,
     slots: [RawFd; SLOTS],
     open: BTreeSet<RawFd>,
+    children: Children<'k, K>,
 }
 
 impl<'k, K: Kernel> Player<'k, K> {
-    pub(crate) fn new(kernel: &'k K, base: &str, high: RawFd) -> Self {
+    /// `settle` lets everybody else come to rest, where the kernel has to be told.
+    pub(crate) fn new(kernel: &'k K, base: &str, high: RawFd, settle: &'k dyn Fn()) -> Self {
         let (slots, how) = ([NOTHING; SLOTS], flags::O_PATH | flags::O_DIRECTORY);
         let path = CString::new(base).unwrap();
         let how =
             Call::Openat2 { dir: CWD, path: path.as_c_str(), flags: how, mode: 0, resolve: 0 };
         let root = RawFd::try_from(kernel.call(how).unwrap()).unwrap();
-        Self { kernel, base: base.to_owned(), root, high, slots, open: BTreeSet::from([root]) }
+        let (base, open) = (base.to_owned(), BTreeSet::from([root]));
+        let children = Children::new(kernel, settle);
+        Self { kernel, base, root, high, slots, open, children }
     }
 
-    /// Performs a step and returns what came of it.
-    pub(crate) fn play(&mut self, step: &Step) -> String {
+    /// Performs a step and returns what came of it; what children do in their own time, is waited
+    /// for if it is expected.
+    pub(crate) fn play(&mut self, step: &Step, expected: Option<&str>) -> String {
         let answer = match step {
             Step::Chmod { .. }
             | Step::Mkdir { .. }
@@ -55,6 +61,10 @@ impl<'k, K: Kernel> Player<'k, K> {
             | Step::Pipe { .. }
             | Step::Reopen { .. }
             | Step::Socketpair { .. } => self.number(step),
+            Step::PidfdOpen { .. }
+            | Step::Signal { .. }
+            | Step::Spawn { .. }
+            | Step::Wait { .. } => self.process(step),
             Step::Fcntl { .. }
             | Step::Flock { .. }
             | Step::List { .. }
@@ -67,11 +77,13 @@ impl<'k, K: Kernel> Player<'k, K> {
             | Step::Truncate { .. }
             | Step::Write { .. } => self.file(step),
         };
-        answer.unwrap_or_else(|errno| format!("{errno:?}"))
+        let answer = answer.unwrap_or_else(|errno| format!("{errno:?}"));
+        self.children.beside(&answer, expected)
     }
 
     /// Closes whatever the program has left open.
     pub(crate) fn leave(self) {
+        drop(self.children);
         for fd in &self.open {
             assert_eq!(self.kernel.call(Call::Close { fd: *fd }), Ok(0), "{fd} was left open");
         }
@@ -129,6 +141,9 @@ impl<'k, K: Kernel> Player<'k, K> {
             }
             Step::Stat { at, flags } => {
                 let (dir, path) = self.path(at);
+                if matches!(at, At::Slot(slot, "") if self.is_process(slot)) {
+                    return Ok("each version has a mode of its own".to_owned());
+                }
                 return self.kernel.stat(dir, &path, flags).map(|stat| self.described(&stat));
             }
             Step::Symlink { target, at } => {
@@ -204,6 +219,9 @@ impl<'k, K: Kernel> Player<'k, K> {
                 let flags = u32::try_from(flags::O_CLOEXEC | flags::O_NONBLOCK).unwrap();
                 self.pair(to, |ends| Call::Pipe2 { ends, flags })
             }
+            Step::Reopen { fd, .. } if self.is_process(fd) => {
+                Ok("each version has an answer of its own".to_owned())
+            }
             Step::Reopen { fd, flags, to } => {
                 let path = CString::new(format!("/proc/self/fd/{}", self.slots[fd])).unwrap();
                 let path = path.as_c_str();
@@ -215,6 +233,39 @@ impl<'k, K: Kernel> Player<'k, K> {
             }
             _ => unreachable!("{step:?} is no step on numbers"),
         }
+    }
+
+    fn process(&mut self, step: &Step) -> Result<String, Errno> {
+        match *step {
+            Step::PidfdOpen { child, to } => {
+                let Some(pid) = self.children.pid(child) else {
+                    return Ok("nobody there".to_owned());
+                };
+                let fd = self.ask(Call::PidfdOpen { pid, flags: 0 })?;
+                Ok(self.keep(to, fd))
+            }
+            Step::Signal { fd, signal } => {
+                let answer = self.ask(Call::PidfdSendSignal { fd: self.slots[fd], signal });
+                answer.map(|value| value.to_string())
+            }
+            Step::Spawn { child, life, to } => {
+                let [pidfd, socket] = self.children.spawn(child, life)?;
+                Ok(self.keep(to[0], pidfd) + &self.keep(to[1], socket))
+            }
+            Step::Wait { fd, options } => {
+                let info = [const { Cell::new(0) }; 128];
+                self.ask(Call::Waitid { fd: self.slots[fd], info: &info, options })?;
+                Ok(format!("{} {}", info[8].get(), info[24].get()))
+            }
+            _ => unreachable!("{step:?} is no step on processes"),
+        }
+    }
+
+    /// Returns whether a slot holds a pidfd, of which versions of Linux make different files.
+    fn is_process(&self, slot: usize) -> bool {
+        let path = CString::new(format!("/proc/self/fd/{}", self.slots[slot])).unwrap();
+        let link = self.kernel.read_link(CWD, &path).unwrap_or_default();
+        link.windows(5).any(|part| part == b"pidfd")
     }
 
     fn forget(&mut self, first: RawFd, last: RawFd) {
@@ -244,6 +295,9 @@ impl<'k, K: Kernel> Player<'k, K> {
                 let value = self.ask(Call::Fcntl { fd: self.slots[fd], command, argument })?;
                 let kept = if command == flags::F_GETFL { value & !LARGE } else { value };
                 return Ok(format!("{kept:o}"));
+            }
+            Step::Flock { fd, .. } if self.is_process(fd) => {
+                return Ok("each version shares locks otherwise".to_owned());
             }
             Step::Flock { fd, operation } => {
                 self.ask(Call::Flock { fd: self.slots[fd], operation })
@@ -281,6 +335,9 @@ impl<'k, K: Kernel> Player<'k, K> {
             Step::SendFd { socket, text, fd } => {
                 let (socket, fd) = (self.slots[socket], self.slots[fd]);
                 self.ask(Call::SendFd { socket, bytes: text.as_bytes(), fd })
+            }
+            Step::Truncate { fd, .. } if self.is_process(fd) => {
+                return Ok("each version refuses it otherwise".to_owned());
             }
             Step::Truncate { fd, length } => {
                 self.ask(Call::Ftruncate { fd: self.slots[fd], length })
