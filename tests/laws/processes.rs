@@ -191,7 +191,7 @@ crate::laws! {
     }
 }
 
-fn until_stopped<K: Kernel>(ground: &Ground<'_, K>, pid: u32) {
+pub(crate) fn until_stopped<K: Kernel>(ground: &Ground<'_, K>, pid: u32) {
     for _ in 0..1000 {
         if state(ground, pid) == Ok('T') {
             return;

@@ -210,7 +210,20 @@ impl World {
 
     /// Makes a copy of `pid` with another role, in the namespaces that its children go to.
     pub(super) fn copy_task(&mut self, pid: Pid, role: Role, kinds: u64) -> Result<Pid, Errno> {
+        let cgroups = Arc::clone(&self.task(pid).cgroups);
+        self.copy_task_into(pid, role, kinds, cgroups)
+    }
+
+    /// Makes such a copy in other cgroups.
+    pub(super) fn copy_task_into(
+        &mut self,
+        pid: Pid,
+        role: Role,
+        kinds: u64,
+        cgroups: Arc<[u32]>,
+    ) -> Result<Pid, Errno> {
         let mut task = self.task(pid).clone();
+        task.cgroups = cgroups;
         task.parent = if kinds & flags::CLONE_PARENT != 0 { task.parent } else { pid };
         task.role = role;
         task.waiting = None;
@@ -228,7 +241,8 @@ impl World {
         for (kind, space) in std::mem::take(&mut task.next_spaces) {
             task.set_space(kind, space);
         }
-        let copy = if self.has_room(pid) { self.add_task(task) } else { Err(Errno::EAGAIN) };
+        let room = self.have_room(&task.cgroups);
+        let copy = if room { self.add_task(task) } else { Err(Errno::EAGAIN) };
         if copy.is_err() {
             self.sweep_spaces();
         }
