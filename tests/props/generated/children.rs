@@ -1,12 +1,14 @@
 //! The children of a program: born ready, watched, and gone with it.
 
 use std::cell::Cell;
+use std::ffi::CString;
 
 use cofferdam::sys::{
-    Builder, Call, Child, Errno, Fd, Handle, Kernel, Program, RawFd, Room, Syscalls, flags,
+    Builder, CWD, Call, Child, Errno, Fd, Handle, Kernel, Program, RawFd, Room, Syscalls, flags,
 };
 
 use super::grammar::{CHILDREN, Life};
+use super::groups::Groups;
 
 /// How many milliseconds a child of a busy machine may take for what is expected of it.
 const PATIENCE_MS: u32 = 2000;
@@ -26,13 +28,18 @@ impl<'k, K: Kernel> Children<'k, K> {
     }
 
     /// Makes a child and waits until it does what it is made for.
-    pub(crate) fn spawn(&mut self, child: usize, life: Life) -> Result<[u64; 2], Errno> {
+    pub(crate) fn spawn(
+        &mut self,
+        child: usize,
+        life: Life,
+        (cgroup, tasks): (Option<RawFd>, &[RawFd]),
+    ) -> Result<[u64; 2], Errno> {
         let [mine, theirs] = self.kernel.socketpair()?;
         let (given, program) = ([theirs.raw()], program(life));
         let (pid, fd) = self.kernel.spawn(Child {
             namespaces: 0,
-            cgroup: None,
-            tasks: &[],
+            cgroup,
+            tasks,
             given: &given,
             mapped: false,
             code: program.code(),
@@ -68,25 +75,48 @@ impl<'k, K: Kernel> Children<'k, K> {
         self.kernel.call(Call::PidfdSendSignal { fd: fd.raw(), signal })
     }
 
-    /// Adds to an answer who is dead by now, once that is what is expected.
-    pub(crate) fn beside(&self, answer: &str, expected: Option<&str>) -> String {
+    /// Names the children whose numbers stand in a list.
+    pub(crate) fn named(&self, list: &str) -> String {
+        let name = |pid: &str| self.born.iter().position(|(born, _)| born.to_string() == pid);
+        let list = list.trim_matches('"').replace("\\n", " ");
+        let mut names: Vec<_> = list.split_whitespace().map(name).collect();
+        names.sort_unstable();
+        format!("{names:?}")
+    }
+
+    /// Adds to an answer who is dead by now and how the cgroups are, once that is expected.
+    pub(crate) fn beside(
+        &self,
+        answer: &str,
+        groups: &Groups<'k, K>,
+        expected: Option<&str>,
+    ) -> String {
         (self.settle)();
         for _ in 0..PATIENCE_MS {
-            let text = format!("{answer}{}", self.dead());
+            let text = format!("{answer}{}{}", self.dead(), groups.state());
             if expected.is_none_or(|expected| expected == text || !expected.starts_with(answer)) {
                 return text;
             }
             self.kernel.poll([], 1).unwrap();
         }
-        format!("{answer}{}", self.dead())
+        format!("{answer}{}{}", self.dead(), groups.state())
     }
 
     fn dead(&self) -> String {
-        let dead = |(_, fd): &(u32, Fd<'k, K>)| {
-            self.kernel.poll([(fd.raw(), flags::POLLIN)], 0).unwrap() != [0]
+        let one = |(at, (pid, fd)): (usize, &(u32, Fd<'k, K>))| {
+            if self.kernel.poll([(fd.raw(), flags::POLLIN)], 0).unwrap() != [0] {
+                return format!(", {at} is dead");
+            }
+            if self.is_stopped(*pid) { format!(", {at} is stopped") } else { String::new() }
         };
-        let dead = (0..self.born.len()).filter(|at| dead(&self.born[*at]));
-        dead.map(|at| format!(", {at} is dead")).collect()
+        self.born.iter().enumerate().map(one).collect()
+    }
+
+    fn is_stopped(&self, pid: u32) -> bool {
+        let path = CString::new(format!("/proc/{pid}/stat")).unwrap();
+        let file = self.kernel.open(CWD, &path, flags::O_RDONLY).unwrap();
+        let text = self.kernel.read_all(file.raw()).unwrap();
+        text.split(|byte| *byte == b')').next_back().unwrap().starts_with(b" T")
     }
 }
 

@@ -19,8 +19,24 @@ pub(crate) struct Program(pub(crate) Vec<Step>);
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum At {
     Base(&'static str),
+    /// A cgroup, or a file of it.
+    Group(Group, &'static str),
     Slot(usize, &'static str),
     Whole(&'static str),
+}
+
+/// A cgroup by its name from the program's own directory of a tree on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    pub(crate) tree: Tree,
+    pub(crate) name: &'static str,
+}
+
+/// The freezer's tree of version 1, or version 2.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tree {
+    One,
+    Two,
 }
 
 /// What a child does once it is born.
@@ -69,6 +85,20 @@ pub(crate) enum Step {
         fd: usize,
         operation: u32,
     },
+    Get {
+        group: Group,
+        file: &'static str,
+    },
+    Join {
+        group: Group,
+        file: &'static str,
+        child: usize,
+    },
+    /// By number, and only where nobody else can have it.
+    Kill {
+        child: usize,
+        signal: u32,
+    },
     List {
         fd: usize,
     },
@@ -100,6 +130,11 @@ pub(crate) enum Step {
     Poll {
         fds: [usize; 2],
         events: u32,
+    },
+    Put {
+        group: Group,
+        file: &'static str,
+        text: &'static str,
     },
     Read {
         fd: usize,
@@ -145,6 +180,7 @@ pub(crate) enum Step {
     Spawn {
         child: usize,
         life: Life,
+        group: Option<Group>,
         to: [usize; 2],
     },
     Stat {
@@ -240,12 +276,18 @@ const OPENS: [u64; 14] = [
 ];
 
 impl Program {
-    /// Returns the program of a seed.
-    pub(crate) fn of(seed: u64) -> Self {
+    /// Returns the program of a seed, which has cgroups of those trees.
+    pub(crate) fn of(seed: u64, trees: &[Tree]) -> Self {
         let mut dice = Dice(seed);
-        let (count, lives) = (5 + dice.below(16), dice.below(4) == 0);
-        let mut step = || match dice.below(3) {
-            0 if lives => dice.living(),
+        let count = 5 + dice.below(16);
+        let (lives, tree) = match dice.below(8) {
+            0 | 1 => (true, None),
+            2 | 3 if !trees.is_empty() => (true, Some(dice.pick(trees))),
+            _ => (false, None),
+        };
+        let mut step = || match (dice.below(6), tree) {
+            (0..3, Some(tree)) => dice.grouping(tree),
+            (0..2, None) | (3, Some(_)) if lives => dice.living(),
             _ => dice.step(),
         };
         Self((0..count).map(|_| step()).collect())
@@ -253,7 +295,7 @@ impl Program {
 }
 
 /// Numbers that look random and are the same on every machine (SplitMix64).
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -264,19 +306,19 @@ impl Dice {
         mixed ^ mixed >> 31
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.below(list.len())]
     }
 
-    fn slot(&mut self) -> usize {
+    pub(super) fn slot(&mut self) -> usize {
         self.below(SLOTS)
     }
 
-    fn slots(&mut self) -> [usize; 2] {
+    pub(super) fn slots(&mut self) -> [usize; 2] {
         let first = self.slot();
         [first, (first + 1 + self.below(SLOTS - 1)) % SLOTS]
     }
@@ -332,7 +374,7 @@ impl Dice {
         }
     }
 
-    fn access(&mut self) -> u64 {
+    pub(super) fn access(&mut self) -> u64 {
         self.pick(&[flags::O_RDONLY, flags::O_WRONLY, flags::O_RDWR])
     }
 
@@ -435,35 +477,6 @@ impl Dice {
             0 => Step::Send { socket, text: self.pick(&TEXTS) },
             1 | 2 => Step::SendFd { socket, text: self.pick(&TEXTS), fd: self.slot() },
             _ => Step::Receive { socket, len: self.pick(&[16, 2, 16]), to: self.slot() },
-        }
-    }
-
-    /// Makes children and ends them.
-    fn living(&mut self) -> Step {
-        let (fd, child) = (self.slot(), self.below(CHILDREN));
-        match self.below(8) {
-            0..3 => {
-                let life = self.pick(&[Life::Exits, Life::Pauses, Life::Pauses, Life::Sleeps]);
-                Step::Spawn { child, life, to: self.slots() }
-            }
-            3 => Step::PidfdOpen { child, to: fd },
-            4 | 5 => {
-                let signal = self.pick(&[
-                    0,
-                    flags::SIGKILL,
-                    flags::SIGTERM,
-                    flags::SIGSTOP,
-                    flags::SIGCONT,
-                    flags::SIGWINCH,
-                    65,
-                ]);
-                Step::Signal { fd, signal }
-            }
-            _ => {
-                let ended = flags::WEXITED | flags::WNOHANG;
-                let options = self.pick(&[ended, ended, ended | flags::WNOWAIT, flags::WNOHANG]);
-                Step::Wait { fd, options }
-            }
         }
     }
 }

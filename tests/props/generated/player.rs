@@ -8,6 +8,7 @@ use cofferdam::sys::{CWD, Call, Errno, Kernel, Kind, Live, RawFd, Stat, Syscalls
 
 use super::children::Children;
 use super::grammar::{At, SLOTS, Step};
+use super::groups::{Groups, Trees};
 
 /// A number that no process has open.
 const NOTHING: RawFd = 2_147_483_000;
@@ -23,28 +24,35 @@ pub(crate) struct Player<'k, K: Kernel> {
     root: RawFd,
     /// The first of the numbers that [`Step::Dup`] gives, one for each slot.
     high: RawFd,
-    slots: [RawFd; SLOTS],
+    pub(super) slots: [RawFd; SLOTS],
     open: BTreeSet<RawFd>,
-    children: Children<'k, K>,
+    pub(super) children: Children<'k, K>,
+    pub(super) groups: Groups<'k, K>,
 }
 
 impl<'k, K: Kernel> Player<'k, K> {
     /// `settle` lets everybody else come to rest, where the kernel has to be told.
-    pub(crate) fn new(kernel: &'k K, base: &str, high: RawFd, settle: &'k dyn Fn()) -> Self {
+    pub(crate) fn new(
+        kernel: &'k K,
+        (base, trees): (&str, &'k Trees),
+        high: RawFd,
+        settle: &'k dyn Fn(),
+    ) -> Self {
         let (slots, how) = ([NOTHING; SLOTS], flags::O_PATH | flags::O_DIRECTORY);
         let path = CString::new(base).unwrap();
         let how =
             Call::Openat2 { dir: CWD, path: path.as_c_str(), flags: how, mode: 0, resolve: 0 };
         let root = RawFd::try_from(kernel.call(how).unwrap()).unwrap();
         let (base, open) = (base.to_owned(), BTreeSet::from([root]));
-        let children = Children::new(kernel, settle);
-        Self { kernel, base, root, high, slots, open, children }
+        let (children, groups) = (Children::new(kernel, settle), Groups::new(kernel, trees));
+        Self { kernel, base, root, high, slots, open, children, groups }
     }
 
     /// Performs a step and returns what came of it; what children do in their own time, is waited
     /// for if it is expected.
     pub(crate) fn play(&mut self, step: &Step, expected: Option<&str>) -> String {
         let answer = match step {
+            _ if let Some(why) = self.excuse(step) => Ok(why.to_owned()),
             Step::Chmod { .. }
             | Step::Mkdir { .. }
             | Step::Mknod { .. }
@@ -61,7 +69,9 @@ impl<'k, K: Kernel> Player<'k, K> {
             | Step::Pipe { .. }
             | Step::Reopen { .. }
             | Step::Socketpair { .. } => self.number(step),
-            Step::PidfdOpen { .. }
+            Step::Get { .. } | Step::Join { .. } | Step::Put { .. } => self.group(step),
+            Step::Kill { .. }
+            | Step::PidfdOpen { .. }
             | Step::Signal { .. }
             | Step::Spawn { .. }
             | Step::Wait { .. } => self.process(step),
@@ -78,19 +88,38 @@ impl<'k, K: Kernel> Player<'k, K> {
             | Step::Write { .. } => self.file(step),
         };
         let answer = answer.unwrap_or_else(|errno| format!("{errno:?}"));
-        self.children.beside(&answer, expected)
+        self.children.beside(&answer, &self.groups, expected)
     }
 
     /// Closes whatever the program has left open.
     pub(crate) fn leave(self) {
+        self.groups.thaw();
         drop(self.children);
+        self.groups.remove();
         for fd in &self.open {
             assert_eq!(self.kernel.call(Call::Close { fd: *fd }), Ok(0), "{fd} was left open");
         }
     }
 
+    /// Returns why a step is not asked: versions, or moments, differ in it.
+    fn excuse(&self, step: &Step) -> Option<&'static str> {
+        match *step {
+            Step::Flock { fd, .. } if self.is_process(fd) => Some("all may be one file"),
+            Step::Poll { fds, .. } if fds.iter().any(|fd| self.is_late(*fd)) => {
+                Some("it is told in its own time")
+            }
+            Step::Reopen { fd, .. } if self.is_list(fd) => Some("it is only written to"),
+            Step::Reopen { fd, .. } if self.is_process(fd) => Some("it may be a file"),
+            Step::Stat { at: At::Slot(fd, ""), .. } if self.is_process(fd) => {
+                Some("it may be a file")
+            }
+            Step::Truncate { fd, .. } if self.is_process(fd) => Some("it may be a file"),
+            _ => None,
+        }
+    }
+
     /// Asks a call; whatever errno it gives stands in its row.
-    fn ask(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
+    pub(super) fn ask(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
         let (answer, row) = (self.kernel.call(call), call.row());
         if let Err(errno) = answer {
             assert!(row.errnos.contains(&errno), "{} may not give {errno:?}", row.name);
@@ -101,6 +130,7 @@ impl<'k, K: Kernel> Player<'k, K> {
     fn path(&self, at: At) -> (RawFd, CString) {
         let (dir, text) = match at {
             At::Base(path) => (self.root, path.to_owned()),
+            At::Group(group, file) => (CWD, self.groups.path(group, file)),
             At::Slot(slot, path) => (self.slots[slot], path.to_owned()),
             At::Whole(path) => (CWD, format!("{}/{path}", self.base)),
         };
@@ -108,7 +138,7 @@ impl<'k, K: Kernel> Player<'k, K> {
     }
 
     /// Keeps a new number in a slot.
-    fn keep(&mut self, slot: usize, fd: u64) -> String {
+    pub(super) fn keep(&mut self, slot: usize, fd: u64) -> String {
         let fd = RawFd::try_from(fd).unwrap();
         self.open.insert(fd);
         self.slots[slot] = fd;
@@ -141,9 +171,6 @@ impl<'k, K: Kernel> Player<'k, K> {
             }
             Step::Stat { at, flags } => {
                 let (dir, path) = self.path(at);
-                if matches!(at, At::Slot(slot, "") if self.is_process(slot)) {
-                    return Ok("each version has a mode of its own".to_owned());
-                }
                 return self.kernel.stat(dir, &path, flags).map(|stat| self.described(&stat));
             }
             Step::Symlink { target, at } => {
@@ -219,9 +246,6 @@ impl<'k, K: Kernel> Player<'k, K> {
                 let flags = u32::try_from(flags::O_CLOEXEC | flags::O_NONBLOCK).unwrap();
                 self.pair(to, |ends| Call::Pipe2 { ends, flags })
             }
-            Step::Reopen { fd, .. } if self.is_process(fd) => {
-                Ok("each version has an answer of its own".to_owned())
-            }
             Step::Reopen { fd, flags, to } => {
                 let path = CString::new(format!("/proc/self/fd/{}", self.slots[fd])).unwrap();
                 let path = path.as_c_str();
@@ -235,37 +259,11 @@ impl<'k, K: Kernel> Player<'k, K> {
         }
     }
 
-    fn process(&mut self, step: &Step) -> Result<String, Errno> {
-        match *step {
-            Step::PidfdOpen { child, to } => {
-                let Some(pid) = self.children.pid(child) else {
-                    return Ok("nobody there".to_owned());
-                };
-                let fd = self.ask(Call::PidfdOpen { pid, flags: 0 })?;
-                Ok(self.keep(to, fd))
-            }
-            Step::Signal { fd, signal } => {
-                let answer = self.ask(Call::PidfdSendSignal { fd: self.slots[fd], signal });
-                answer.map(|value| value.to_string())
-            }
-            Step::Spawn { child, life, to } => {
-                let [pidfd, socket] = self.children.spawn(child, life)?;
-                Ok(self.keep(to[0], pidfd) + &self.keep(to[1], socket))
-            }
-            Step::Wait { fd, options } => {
-                let info = [const { Cell::new(0) }; 128];
-                self.ask(Call::Waitid { fd: self.slots[fd], info: &info, options })?;
-                Ok(format!("{} {}", info[8].get(), info[24].get()))
-            }
-            _ => unreachable!("{step:?} is no step on processes"),
-        }
-    }
-
-    /// Returns whether a slot holds a pidfd, of which versions of Linux make different files.
-    fn is_process(&self, slot: usize) -> bool {
+    /// Returns what the number in a slot leads to, as procfs has it.
+    pub(super) fn link(&self, slot: usize) -> String {
         let path = CString::new(format!("/proc/self/fd/{}", self.slots[slot])).unwrap();
         let link = self.kernel.read_link(CWD, &path).unwrap_or_default();
-        link.windows(5).any(|part| part == b"pidfd")
+        String::from_utf8_lossy(&link).into_owned()
     }
 
     fn forget(&mut self, first: RawFd, last: RawFd) {
@@ -296,9 +294,6 @@ impl<'k, K: Kernel> Player<'k, K> {
                 let kept = if command == flags::F_GETFL { value & !LARGE } else { value };
                 return Ok(format!("{kept:o}"));
             }
-            Step::Flock { fd, .. } if self.is_process(fd) => {
-                return Ok("each version shares locks otherwise".to_owned());
-            }
             Step::Flock { fd, operation } => {
                 self.ask(Call::Flock { fd: self.slots[fd], operation })
             }
@@ -312,8 +307,11 @@ impl<'k, K: Kernel> Player<'k, K> {
                 self.ask(Call::Lseek { fd: self.slots[fd], offset, whence })
             }
             Step::Poll { fds, events } => {
-                let fds = fds.map(|slot| (self.slots[slot], events));
-                return self.kernel.poll(fds, 0).map(|events| format!("{events:x?}"));
+                let seen = self.kernel.poll(fds.map(|slot| (self.slots[slot], events)), 0)?;
+                // That a process was waited for is told since Linux 6.9.
+                let told = |at| if self.is_process(fds[at]) { !flags::POLLHUP } else { !0 };
+                let seen = [0, 1].map(|at| seen[at] & told(at));
+                return Ok(format!("{seen:x?}"));
             }
             Step::Read { fd, len } => {
                 let room = [const { Cell::new(0) }; 64];
@@ -336,9 +334,6 @@ impl<'k, K: Kernel> Player<'k, K> {
                 let (socket, fd) = (self.slots[socket], self.slots[fd]);
                 self.ask(Call::SendFd { socket, bytes: text.as_bytes(), fd })
             }
-            Step::Truncate { fd, .. } if self.is_process(fd) => {
-                return Ok("each version refuses it otherwise".to_owned());
-            }
             Step::Truncate { fd, length } => {
                 self.ask(Call::Ftruncate { fd: self.slots[fd], length })
             }
@@ -353,6 +348,10 @@ impl<'k, K: Kernel> Player<'k, K> {
     fn listed(&self, fd: RawFd) -> Result<String, Errno> {
         let mut entries = self.kernel.entries(fd)?;
         entries.sort_by(|a, b| a.name.cmp(&b.name));
+        if entries.iter().any(|entry| entry.name == "cgroup.procs") {
+            // Each version has files of its own.
+            entries.retain(|entry| entry.kind == Kind::Directory);
+        }
         let one = |entry: &cofferdam::sys::Entry| match entry.kind {
             Kind::Directory => format!("{}/", entry.name),
             Kind::Fifo => format!("{}|", entry.name),
@@ -364,7 +363,7 @@ impl<'k, K: Kernel> Player<'k, K> {
 }
 
 /// Returns what a kernel has written into a room.
-fn bytes(room: &[Cell<u8>], count: u64) -> String {
+pub(super) fn bytes(room: &[Cell<u8>], count: u64) -> String {
     let count = usize::try_from(count).unwrap();
     let bytes: Vec<u8> = room.iter().take(count).map(Cell::get).collect();
     format!("{:?}", String::from_utf8_lossy(&bytes))
