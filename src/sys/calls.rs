@@ -131,7 +131,7 @@ calls! {
     Fork = "clone" { flags: u64 } fails [EAGAIN, ENOMEM, ENOSPC, EPERM];
     /// Gives an open file a length.
     Ftruncate = "ftruncate" { fd: F::Fd, length: u64 }
-        fails [EBADF, EFBIG, EINTR, EINVAL, EIO, EPERM, EROFS, ETXTBSY];
+        fails [EBADF, EFBIG, EINTR, EINVAL, EIO, EOPNOTSUPP, EPERM, EROFS, ETXTBSY];
     /// Reads entries of an open directory, as `linux_dirent64` lays them out.
     Getdents64 = "getdents64" { fd: F::Fd, buf: F::Out }
         fails [EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR];

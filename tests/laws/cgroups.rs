@@ -6,6 +6,7 @@ use cofferdam::sys::{CWD, Call, Errno, Kernel, Syscalls, flags};
 
 use crate::Ground;
 use crate::laws::ground::{Born, How, pause, sleep};
+use crate::laws::processes::until_stopped;
 
 crate::laws! {
     fn mkdir_fills_a_cgroup_with_files(ground) {
@@ -89,6 +90,59 @@ crate::laws! {
         }
     }
 
+    fn a_zombie_does_not_move(ground) {
+        for group in Group::both(ground) {
+            let born = ground.sleeper();
+            born.signal(flags::SIGKILL).unwrap();
+            born.poll();
+            assert_eq!(group.write("cgroup.procs", &born.pid.to_string()), Ok(()));
+            assert_eq!(group.read("cgroup.procs").unwrap(), "");
+            assert_eq!(group.remove(), Ok(()));
+        }
+    }
+
+    fn a_cgroup_s_file_that_was_never_read_is_told_as_changed(ground) {
+        for group in Group::both(ground) {
+            let v1 = group.read("cgroup.events").is_err();
+            let file = if v1 { "freezer.state" } else { "cgroup.freeze" };
+            let path = format!("{}/{file}", group.path);
+            let file = ground.open_absolute(&path, flags::O_RDWR).unwrap();
+            let poll = || ground.kernel.poll([(file.raw(), flags::POLLIN)], 0).unwrap();
+            assert_eq!(poll(), [flags::POLLIN | flags::POLLERR]);
+            ground.kernel.read(file.raw(), &mut [0; 8]).unwrap();
+            assert_eq!(poll(), [flags::POLLIN]);
+            group.remove().unwrap();
+            assert_eq!(poll(), [flags::POLLIN | flags::POLLERR]);
+        }
+    }
+
+    fn a_file_of_a_cgroup_does_what_its_mode_says(ground) {
+        for group in Group::both(ground) {
+            let v1 = group.read("cgroup.events").is_err();
+            if !v1 {
+                assert_eq!(group.read("cgroup.kill"), Err(Errno::EINVAL));
+            }
+            let silent = if v1 { "freezer.self_freezing" } else { "cgroup.controllers" };
+            assert_eq!(group.write(silent, "1"), Err(Errno::EINVAL));
+            let heard = if v1 { "freezer.state" } else { "cgroup.freeze" };
+            assert_eq!(group.write(heard, ""), Ok(()), "nothing is written");
+        }
+    }
+
+    fn a_thread_does_not_leave_its_process(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        let born = ground.sleeper();
+        let pid = born.pid.to_string();
+        assert_eq!(group.write("cgroup.threads", &pid), Err(Errno::EOPNOTSUPP));
+        group.write("cgroup.procs", &pid).unwrap();
+        assert_eq!(group.write("cgroup.threads", &pid), Ok(()));
+    }
+
+    fn a_list_of_no_controllers_is_empty(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        assert_eq!(group.read("cgroup.subtree_control").unwrap(), "");
+    }
+
     fn cgroup_kill_ends_everybody(ground) {
         let Some(group) = Group::v2(ground) else { return };
         let born = [group.born(), group.born()];
@@ -111,16 +165,33 @@ crate::laws! {
     }
 
     fn a_frozen_cgroup_of_v1_dies_after_the_thaw(ground) {
-        let Some(group) = Group::v1(ground) else { return };
+        for signal in [flags::SIGKILL, flags::SIGTERM] {
+            let Some(group) = Group::v1(ground) else { return };
+            let born = group.born();
+            group.write("freezer.state", "FROZEN").unwrap();
+            group.until("freezer.state", "FROZEN");
+            born.signal(signal).unwrap();
+            let seen = ground.kernel.poll([(born.fd.raw(), flags::POLLIN)], 50).unwrap();
+            assert_eq!(seen, [0]);
+            group.write("freezer.state", "THAWED").unwrap();
+            assert_eq!(born.wait(flags::WEXITED), Ok((2, signal)));
+            assert_eq!(group.read("freezer.state").unwrap(), "THAWED\n");
+        }
+    }
+
+    fn a_process_that_goes_on_in_a_frozen_cgroup_feels_nothing_before_the_thaw(ground) {
+        let Some(group) = Group::v2(ground) else { return };
         let born = group.born();
-        group.write("freezer.state", "FROZEN").unwrap();
-        group.until("freezer.state", "FROZEN");
-        born.signal(flags::SIGKILL).unwrap();
+        born.signal(flags::SIGSTOP).unwrap();
+        until_stopped(ground, born.pid);
+        group.write("cgroup.freeze", "1").unwrap();
+        group.until("cgroup.events", "frozen 1");
+        born.signal(flags::SIGTERM).unwrap();
+        born.signal(flags::SIGCONT).unwrap();
         let seen = ground.kernel.poll([(born.fd.raw(), flags::POLLIN)], 50).unwrap();
         assert_eq!(seen, [0]);
-        group.write("freezer.state", "THAWED").unwrap();
-        assert_eq!(born.wait(flags::WEXITED), Ok((2, flags::SIGKILL)));
-        assert_eq!(group.read("freezer.state").unwrap(), "THAWED\n");
+        group.write("cgroup.freeze", "0").unwrap();
+        assert_eq!(born.wait(flags::WEXITED), Ok((2, flags::SIGTERM)));
     }
 
     fn a_child_of_a_frozen_cgroup_is_frozen_by_its_parent(ground) {
@@ -165,6 +236,8 @@ crate::laws! {
         group.write("cgroup.procs", &second.pid.to_string()).unwrap();
         // It is the root of a threaded tree by now: below is no place for whole processes.
         let inner = group.inner();
+        assert_eq!(group.read("cgroup.type").unwrap(), "domain threaded\n");
+        assert_eq!(group.read("inner/cgroup.type").unwrap(), "domain invalid\n");
         let answer = group.write("inner/cgroup.procs", &second.pid.to_string());
         assert_eq!(answer, Err(Errno::EOPNOTSUPP));
         drop((first, second));
@@ -194,7 +267,17 @@ crate::laws! {
         let Some(group) = Group::tree(ground, "pids") else { return };
         group.write("pids.max", "17").unwrap();
         assert_eq!(group.read("pids.max").unwrap(), "17\n");
-        assert_eq!(group.write("pids.max", "x"), Err(Errno::EINVAL));
+        for nonsense in ["x", "-1"] {
+            assert_eq!(group.write("pids.max", nonsense), Err(Errno::EINVAL));
+        }
+    }
+
+    fn a_birth_in_a_full_cgroup_is_eagain(ground) {
+        let Some(group) = Group::unified(ground, "pids") else { return };
+        group.write("pids.max", "0").unwrap();
+        let directory = ground.open_absolute(&group.path, flags::O_DIRECTORY).unwrap();
+        let how = How { cgroup: Some(directory.raw()), ..How::default() };
+        assert_eq!(ground.spawn(&pause(), how).err(), Some(Errno::EAGAIN));
     }
 
     fn memory_is_bounded_with_swap(ground) {

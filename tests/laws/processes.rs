@@ -111,6 +111,32 @@ crate::laws! {
         assert_eq!(ground.kernel.write(born.fd.raw(), b"x"), Err(Errno::EINVAL));
     }
 
+    /// Before Linux 6.9 a process is no file of its own, and the size of no regular file.
+    fn a_process_has_no_length(ground) {
+        let born = ground.sleeper();
+        let answer = ground.call(Call::Ftruncate { fd: born.fd.raw(), length: 0 });
+        assert!(matches!(answer, Err(Errno::EOPNOTSUPP | Errno::EINVAL)), "{answer:?}");
+    }
+
+    fn a_stopped_process_feels_a_signal_once_it_goes_on(ground) {
+        let born = ground.sleeper();
+        born.signal(flags::SIGSTOP).unwrap();
+        until_stopped(ground, born.pid);
+        born.signal(flags::SIGTERM).unwrap();
+        assert_eq!(ground.kernel.poll([(born.fd.raw(), flags::POLLIN)], 50), Ok([0]));
+        born.signal(flags::SIGCONT).unwrap();
+        assert_eq!(born.wait(flags::WEXITED), Ok((2, flags::SIGTERM)));
+    }
+
+    fn a_stopped_process_is_killed_at_once(ground) {
+        let born = ground.sleeper();
+        born.signal(flags::SIGSTOP).unwrap();
+        until_stopped(ground, born.pid);
+        born.signal(flags::SIGTERM).unwrap();
+        born.signal(flags::SIGKILL).unwrap();
+        assert_eq!(born.wait(flags::WEXITED), Ok((2, flags::SIGKILL)));
+    }
+
     fn the_start_time_stands_in_the_22nd_field(ground) {
         let born = ground.sleeper();
         let text = ground.read(&format!("/proc/{}/stat", born.pid)).unwrap();
@@ -163,6 +189,16 @@ crate::laws! {
         let nanoseconds = |(seconds, rest): (u64, u32)| seconds * 1_000_000_000 + u64::from(rest);
         assert!(nanoseconds(after) - nanoseconds(before) >= 20_000_000);
     }
+}
+
+pub(crate) fn until_stopped<K: Kernel>(ground: &Ground<'_, K>, pid: u32) {
+    for _ in 0..1000 {
+        if state(ground, pid) == Ok('T') {
+            return;
+        }
+        ground.kernel.poll([], 5).unwrap();
+    }
+    panic!("{pid} never stops");
 }
 
 fn state<K: Kernel>(ground: &Ground<'_, K>, pid: u32) -> Result<char, Errno> {

@@ -150,6 +150,13 @@ crate::laws! {
         assert_eq!(ground.call(call), Err(Errno::EPIPE));
     }
 
+    fn writing_packets_tells_of_a_reset_too(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        ground.kernel.write_all(b.raw(), b"unread").unwrap();
+        drop(a);
+        assert_eq!(ground.kernel.write(b.raw(), b"x"), Err(Errno::ECONNRESET));
+    }
+
     fn a_stream_is_read_across_messages_up_to_a_descriptor(ground) {
         let [a, b] = pair(ground, flags::SOCK_STREAM);
         ground.kernel.write_all(a.raw(), b"one").unwrap();

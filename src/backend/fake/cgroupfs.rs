@@ -204,12 +204,17 @@ impl World {
         let Some(cgroup) = self.cgroups.get(row).filter(|cgroup| !cgroup.dead) else {
             return Err(Errno::ENODEV);
         };
+        if file(number).is_some_and(|file| file.access == WO) {
+            return Err(Errno::EINVAL);
+        }
         let bit = |set: bool| format!("{}\n", u8::from(set));
         let above = cgroup.parent;
         let text = match name(number) {
             "cgroup.procs" | "cgroup.threads" | "tasks" => return Ok(self.listed(pid, row)),
-            "cgroup.controllers" => self.controllers(row).join(" ") + "\n",
-            "cgroup.subtree_control" => cgroup.enabled.join(" ") + "\n",
+            "cgroup.controllers" => line_of(&self.controllers(row)),
+            "cgroup.subtree_control" => line_of(&cgroup.enabled),
+            "cgroup.type" if self.is_below_threads(row) => "domain invalid\n".to_owned(),
+            "cgroup.type" if self.has_threads(row) => "domain threaded\n".to_owned(),
             "cgroup.events" => {
                 let (populated, frozen) = (self.is_populated(row), cgroup.frozen);
                 format!("populated {}\nfrozen {}\n", u8::from(populated), u8::from(frozen))
@@ -253,9 +258,16 @@ impl World {
         if self.is_dead(Ino::Cgroup(row)) {
             return Err(Errno::ENODEV);
         }
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        if file(number).is_some_and(|file| file.access == RO) {
+            return Err(Errno::EINVAL);
+        }
         let text = std::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?.trim();
         match name(number) {
-            "cgroup.procs" | "cgroup.threads" | "tasks" => self.enter_cgroup(pid, row, text)?,
+            "cgroup.procs" | "tasks" => self.enter_cgroup(pid, row, (text, false))?,
+            "cgroup.threads" => self.enter_cgroup(pid, row, (text, true))?,
             "cgroup.subtree_control" => self.enable(row, text)?,
             "cgroup.freeze" => self.set_freeze(row, parse_bit(text)?),
             "freezer.state" if self.cgroups.get(row).is_some_and(|c| c.parent == row) => {
@@ -315,13 +327,20 @@ impl World {
         Ok(new.to_string())
     }
 
-    fn enter_cgroup(&mut self, pid: Pid, row: u32, text: &str) -> Result<(), Errno> {
+    fn enter_cgroup(&mut self, pid: Pid, row: u32, who: (&str, bool)) -> Result<(), Errno> {
+        let (text, thread) = who;
         let number: u32 = text.parse().map_err(|_| Errno::EINVAL)?;
         let target = if number == 0 { Some(pid) } else { self.numbered(pid, number) };
-        let target = target.filter(|target| self.task(*target).life.is_listed());
         let target = target.ok_or(Errno::ESRCH)?;
         self.can_attach(row)?;
-        self.attach(target, row);
+        if thread && !self.task(target).cgroups.contains(&row) {
+            // A thread does not leave its process, and there are no threaded cgroups here.
+            return Err(Errno::EOPNOTSUPP);
+        }
+        // A zombie stays where it was, and nobody is told; law `a_zombie_does_not_move`.
+        if self.task(target).life.is_listed() {
+            self.attach(target, row);
+        }
         Ok(())
     }
 
@@ -376,9 +395,10 @@ impl World {
     pub(super) fn is_below_threads(&self, row: u32) -> bool {
         let mut at = row;
         while let Some(above) = self.cgroups.get(at).map(|cgroup| cgroup.parent) {
-            let Some(cgroup) = self.cgroups.get(above).filter(|_| above != at) else { break };
-            let gives = cgroup.parent != above && !cgroup.enabled.is_empty();
-            if gives && self.in_cgroup(above, super::procs::Life::is_charged).next().is_some() {
+            if above == at {
+                break;
+            }
+            if self.has_threads(above) {
                 return true;
             }
             at = above;
@@ -386,13 +406,34 @@ impl World {
         false
     }
 
-    /// Returns whether a file says something else than when an open file last read it.
+    /// Returns whether a cgroup is the root of a threaded tree.
+    fn has_threads(&self, row: u32) -> bool {
+        let gives = |c: &super::cgroups::Cgroup| c.parent != row && !c.enabled.is_empty();
+        self.cgroups.get(row).is_some_and(gives)
+            && self.in_cgroup(row, super::procs::Life::is_charged).next().is_some()
+    }
+
+    /// Returns whether reading all of a file takes note of what it says: an empty list has nobody
+    /// who would.
+    pub(super) fn is_noted(number: u8, whole: &[u8]) -> bool {
+        !whole.is_empty() || !matches!(name(number), "cgroup.procs" | "cgroup.threads" | "tasks")
+    }
+
+    /// Returns whether a file says something else than when an open file last read it; one that
+    /// never did is told so too, and one whose cgroup has gone.
     pub(super) fn announces(&self, open: &super::fds::Open) -> bool {
         let Ino::CgroupFile(row, number) = open.place().ino else { return false };
-        let Some(seen) = &open.seen else { return false };
+        let Some(seen) = open.seen.as_ref().filter(|_| !self.is_dead(open.place().ino)) else {
+            return true;
+        };
         name(number) == "cgroup.events"
             && self.read_cgroup(1, row, number).as_deref() != Ok(&**seen)
     }
+}
+
+/// Returns a list of controllers as a line; there is none for nothing.
+fn line_of(controllers: &[&str]) -> String {
+    if controllers.is_empty() { String::new() } else { controllers.join(" ") + "\n" }
 }
 
 fn parse_bit(text: &str) -> Result<bool, Errno> {
@@ -414,12 +455,12 @@ fn check_limit(name: &str, text: &str) -> Result<(), Errno> {
             Ok(_) => return Err(Errno::ERANGE),
             Err(_) => false,
         },
+        "pids.max" => text == "max" || text.parse::<u64>().is_ok(),
         "memory.max"
         | "memory.high"
         | "memory.low"
         | "memory.min"
         | "memory.swap.max"
-        | "pids.max"
         | "memory.limit_in_bytes"
         | "memory.soft_limit_in_bytes"
         | "memory.memsw.limit_in_bytes"

@@ -9,7 +9,7 @@ use super::profile::Cgroups;
 use super::spaces::{Held, Kind};
 use super::transition::Transition;
 use super::{Answer, Pid, World, cgroupfs};
-use crate::sys::{Errno, flags};
+use crate::sys::Errno;
 
 /// A tree of cgroups.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -273,16 +273,21 @@ impl World {
         Ok(())
     }
 
-    /// Moves a process into a cgroup.
-    pub(super) fn attach(&mut self, pid: Pid, cgroup: u32) {
+    /// Returns the cgroups of a process that is in that one too.
+    pub(super) fn moved(&self, pid: Pid, cgroup: u32) -> Arc<[u32]> {
         let at = self.cgroups.get(cgroup).map_or(0, |cgroup| cgroup.hierarchy);
-        let task = self.task_mut(pid);
-        let mut cgroups = task.cgroups.to_vec();
+        let mut cgroups = self.task(pid).cgroups.to_vec();
         if let Some(slot) = cgroups.get_mut(at as usize) {
             *slot = cgroup;
         }
-        task.cgroups = cgroups.into();
+        cgroups.into()
+    }
+
+    /// Moves a process into a cgroup.
+    pub(super) fn attach(&mut self, pid: Pid, cgroup: u32) {
+        self.task_mut(pid).cgroups = self.moved(pid, cgroup);
         self.stir(cgroup);
+        self.feel_pending(pid);
         self.sweep_cgroups();
     }
 
@@ -330,9 +335,9 @@ impl World {
         }
     }
 
-    /// Returns whether the limits of processes let `pid` have another child.
-    pub(super) fn has_room(&self, pid: Pid) -> bool {
-        self.task(pid).cgroups.iter().all(|cgroup| {
+    /// Returns whether the limits of processes let those cgroups have another one.
+    pub(super) fn have_room(&self, cgroups: &[u32]) -> bool {
+        cgroups.iter().all(|cgroup| {
             let mut at = *cgroup;
             loop {
                 let Some(here) = self.cgroups.get(at) else { return true };
@@ -398,10 +403,7 @@ impl World {
                 cgroup.frozen = false;
             }
             for pid in self.in_cgroup(row, super::procs::Life::is_alive).collect::<Vec<_>>() {
-                let task = self.task_mut(pid);
-                if std::mem::take(&mut task.doomed) {
-                    self.die(pid, flags::SIGKILL);
-                }
+                self.feel_pending(pid);
             }
         }
     }

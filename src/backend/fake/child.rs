@@ -109,10 +109,12 @@ impl World {
         {
             return Err(Errno::EPERM);
         }
-        let made = self.copy_task(pid, Role::Program(running), child.namespaces)?;
-        if let Some(cgroup) = joined {
-            self.attach(made, cgroup);
-        }
+        let cgroups = match joined {
+            Some(cgroup) => self.moved(pid, cgroup),
+            None => Arc::clone(&self.task(pid).cgroups),
+        };
+        let role = Role::Program(running);
+        let made = self.copy_task_into(pid, role, child.namespaces, cgroups)?;
         for fd in child.tasks {
             let joined = self.perform(made, &Call::Write { fd: *fd, bytes: b"0" });
             if joined.is_err() {

@@ -193,6 +193,9 @@ impl World {
             }
             What::Named(_) | What::Tree(_) => (),
         }
+        if buf.is_empty() && matches!(place.ino, Ino::CgroupFile(..)) {
+            return Ok(0);
+        }
         if let Ino::Plain(row) = place.ino {
             match self.inodes.get(row).map(|inode| &inode.node) {
                 Some(Node::Fifo(_)) => return self.read_pipe(row, buf),
@@ -210,7 +213,10 @@ impl World {
         let count = buf.len().min(rest.len()) as u64;
         let open = self.open_mut(pid, fd)?;
         open.offset += count;
-        if offset == 0 && matches!(place.ino, Ino::CgroupFile(..)) {
+        if let Ino::CgroupFile(_, file) = place.ino
+            && offset == 0
+            && Self::is_noted(file, &whole)
+        {
             open.seen = Some(whole.into());
         }
         Ok(count)
@@ -266,6 +272,10 @@ impl World {
 
     pub(super) fn ftruncate(&mut self, pid: Pid, fd: RawFd, length: u64) -> Answer {
         let open = self.used(pid, fd)?;
+        if matches!(open.what, What::Pidfd(_)) {
+            // A file of pidfs, which no size can be set of; law `a_process_has_no_length`.
+            return Err(Errno::EOPNOTSUPP);
+        }
         let Ino::Plain(row) = open.place().ino else { return Err(Errno::EINVAL) };
         let Some(inode) = self.inodes.get(row).filter(|_| open.writes()) else {
             return Err(Errno::EINVAL);

@@ -50,8 +50,8 @@ pub(super) struct Task {
     pub(super) ignored: u64,
     /// Signals that end it with a status of its own.
     pub(super) traps: BTreeMap<u32, u8>,
-    /// A SIGKILL that waits for the thaw.
-    pub(super) doomed: bool,
+    /// Signals that wait until it may run again, one bit each from the first.
+    pub(super) pending: u64,
     pub(super) stopped: bool,
     pub(super) death_signal: u32,
     pub(super) subreaper: bool,
@@ -122,7 +122,7 @@ impl Task {
             cgroups: Arc::new([]),
             ignored: 0,
             traps: BTreeMap::new(),
-            doomed: false,
+            pending: 0,
             stopped: false,
             death_signal: 0,
             subreaper: false,
@@ -210,10 +210,24 @@ impl World {
 
     /// Makes a copy of `pid` with another role, in the namespaces that its children go to.
     pub(super) fn copy_task(&mut self, pid: Pid, role: Role, kinds: u64) -> Result<Pid, Errno> {
+        let cgroups = Arc::clone(&self.task(pid).cgroups);
+        self.copy_task_into(pid, role, kinds, cgroups)
+    }
+
+    /// Makes such a copy in other cgroups.
+    pub(super) fn copy_task_into(
+        &mut self,
+        pid: Pid,
+        role: Role,
+        kinds: u64,
+        cgroups: Arc<[u32]>,
+    ) -> Result<Pid, Errno> {
         let mut task = self.task(pid).clone();
+        task.cgroups = cgroups;
         task.parent = if kinds & flags::CLONE_PARENT != 0 { task.parent } else { pid };
         task.role = role;
         task.waiting = None;
+        task.pending = 0;
         task.death_signal = 0;
         for (kind, space) in std::mem::take(&mut task.next_spaces) {
             task.set_space(kind, space);
@@ -227,7 +241,8 @@ impl World {
         for (kind, space) in std::mem::take(&mut task.next_spaces) {
             task.set_space(kind, space);
         }
-        let copy = if self.has_room(pid) { self.add_task(task) } else { Err(Errno::EAGAIN) };
+        let room = self.have_room(&task.cgroups);
+        let copy = if room { self.add_task(task) } else { Err(Errno::EAGAIN) };
         if copy.is_err() {
             self.sweep_spaces();
         }

@@ -73,30 +73,65 @@ impl World {
         Ok(0)
     }
 
-    /// Lets a process feel a signal that comes from a pid namespace.
+    /// Lets a process feel a signal that comes from a pid namespace, or keeps it until it can.
     pub(super) fn deliver(&mut self, target: Pid, signal: u32, from: u32) {
         let led = self.leads(target);
-        let frozen = self.is_frozen_v1(target);
-        let task = self.task_mut(target);
-        if task.life != Life::Running {
-            return;
-        }
+        let task = self.task(target);
+        let trapped = task.traps.contains_key(&signal);
         let outside = from != task.space(Kind::Pid);
         match signal {
+            _ if task.life != Life::Running => (),
             // The first process of a namespace feels only what it handles, and what its ancestors
             // send that nobody can handle (pid_namespaces(7)).
             flags::SIGKILL | flags::SIGSTOP if led && !outside => (),
-            flags::SIGKILL if frozen => task.doomed = true,
-            flags::SIGKILL => self.die(target, signal),
-            flags::SIGSTOP => task.stopped = true,
-            flags::SIGCONT => task.stopped = false,
-            flags::SIGCHLD | flags::SIGWINCH | 23 => (),
-            _ if task.ignored >> (signal - 1) & 1 != 0 => (),
-            _ if let Some(status) = task.traps.get(&signal).copied() => {
-                self.die(target, u32::from(status) << 8);
+            flags::SIGCONT => {
+                let task = self.task_mut(target);
+                task.stopped = false;
+                task.pending &= !bit(flags::SIGSTOP);
+                self.feel_pending(target);
             }
-            _ if led || matches!(task.role, Role::Reaper) => (),
-            _ => self.die(target, signal),
+            flags::SIGCHLD | flags::SIGWINCH | 23 => (),
+            flags::SIGKILL | flags::SIGSTOP => self.feel_or_keep(target, signal),
+            _ if task.ignored & bit(signal) != 0 => (),
+            _ if !trapped && (led || matches!(task.role, Role::Reaper)) => (),
+            _ => self.feel_or_keep(target, signal),
+        }
+    }
+
+    fn feel_or_keep(&mut self, target: Pid, signal: u32) {
+        let task = self.task(target);
+        let kept = match signal {
+            flags::SIGKILL => self.is_frozen_v1(target),
+            flags::SIGSTOP => self.is_halted(target),
+            // Law `a_frozen_cgroup_of_v2_still_dies`: of what has no handler.
+            _ if task.traps.contains_key(&signal) => self.is_halted(target),
+            _ => task.stopped || self.is_frozen_v1(target),
+        };
+        if kept {
+            self.task_mut(target).pending |= bit(signal);
+        } else {
+            self.feel(target, signal);
+        }
+    }
+
+    fn feel(&mut self, target: Pid, signal: u32) {
+        match self.task(target).traps.get(&signal).copied() {
+            _ if signal == flags::SIGSTOP => self.task_mut(target).stopped = true,
+            Some(status) => self.die(target, u32::from(status) << 8),
+            None => self.die(target, signal),
+        }
+    }
+
+    /// Lets a process that may run feel what was kept, the lowest number first.
+    pub(super) fn feel_pending(&mut self, target: Pid) {
+        while self.is_alive(target) && !self.is_halted(target) {
+            let task = self.task_mut(target);
+            if task.pending == 0 {
+                return;
+            }
+            let signal = task.pending.trailing_zeros() + 1;
+            task.pending &= !bit(signal);
+            self.feel(target, signal);
         }
     }
 
@@ -119,8 +154,13 @@ impl World {
             return Err(Errno::EINVAL);
         }
         let task = self.task_mut(pid);
-        task.ignored &= !(1 << (signal - 1));
+        task.ignored &= !bit(signal);
         task.traps.remove(&signal);
         Ok(0)
     }
+}
+
+/// Returns a signal's place in a set, which begins with the first.
+const fn bit(signal: u32) -> u64 {
+    1 << (signal - 1)
 }

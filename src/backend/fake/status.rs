@@ -23,8 +23,8 @@ impl World {
 
     fn state(&self, task: Pid) -> char {
         match self.task(task).life {
-            Life::Running if self.task(task).stopped => 'T',
             Life::Running if self.is_frozen_v1(task) => 'D',
+            Life::Running if self.task(task).stopped => 'T',
             Life::Running => 'S',
             Life::Dying(_) | Life::Exiting(_) => 'R',
             Life::Zombie(_) => 'Z',

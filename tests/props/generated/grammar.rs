@@ -5,6 +5,9 @@ use cofferdam::sys::flags;
 /// How many descriptors a program can name.
 pub(crate) const SLOTS: usize = 6;
 
+/// How many children a program can name.
+pub(crate) const CHILDREN: usize = 3;
+
 /// `O_NONBLOCK` of a socket's type, and flags of open(2) that only some programs give.
 const NONBLOCK: u32 = 0o4000;
 
@@ -16,8 +19,33 @@ pub(crate) struct Program(pub(crate) Vec<Step>);
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum At {
     Base(&'static str),
+    /// A cgroup, or a file of it.
+    Group(Group, &'static str),
     Slot(usize, &'static str),
     Whole(&'static str),
+}
+
+/// A cgroup by its name from the program's own directory of a tree on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    pub(crate) tree: Tree,
+    pub(crate) name: &'static str,
+}
+
+/// The freezer's tree of version 1, or version 2.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tree {
+    One,
+    Two,
+}
+
+/// What a child does once it is born.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Life {
+    Exits,
+    /// It sends a byte and waits for one.
+    Pauses,
+    Sleeps,
 }
 
 /// One call, or a few that make one question. Descriptors are named by slot.
@@ -57,6 +85,20 @@ pub(crate) enum Step {
         fd: usize,
         operation: u32,
     },
+    Get {
+        group: Group,
+        file: &'static str,
+    },
+    Join {
+        group: Group,
+        file: &'static str,
+        child: usize,
+    },
+    /// By number, and only where nobody else can have it.
+    Kill {
+        child: usize,
+        signal: u32,
+    },
     List {
         fd: usize,
     },
@@ -78,12 +120,21 @@ pub(crate) enum Step {
         resolve: u64,
         to: usize,
     },
+    PidfdOpen {
+        child: usize,
+        to: usize,
+    },
     Pipe {
         to: [usize; 2],
     },
     Poll {
         fds: [usize; 2],
         events: u32,
+    },
+    Put {
+        group: Group,
+        file: &'static str,
+        text: &'static str,
     },
     Read {
         fd: usize,
@@ -117,8 +168,19 @@ pub(crate) enum Step {
         text: &'static str,
         fd: usize,
     },
+    Signal {
+        fd: usize,
+        signal: u32,
+    },
     Socketpair {
         kind: u32,
+        to: [usize; 2],
+    },
+    /// Makes a child; gives its pidfd and this end of its socket.
+    Spawn {
+        child: usize,
+        life: Life,
+        group: Option<Group>,
         to: [usize; 2],
     },
     Stat {
@@ -136,6 +198,10 @@ pub(crate) enum Step {
     Unlink {
         at: At,
         flags: u32,
+    },
+    Wait {
+        fd: usize,
+        options: u32,
     },
     Write {
         fd: usize,
@@ -210,16 +276,26 @@ const OPENS: [u64; 14] = [
 ];
 
 impl Program {
-    /// Returns the program of a seed.
-    pub(crate) fn of(seed: u64) -> Self {
+    /// Returns the program of a seed, which has cgroups of those trees.
+    pub(crate) fn of(seed: u64, trees: &[Tree]) -> Self {
         let mut dice = Dice(seed);
         let count = 5 + dice.below(16);
-        Self((0..count).map(|_| dice.step()).collect())
+        let (lives, tree) = match dice.below(8) {
+            0 | 1 => (true, None),
+            2 | 3 if !trees.is_empty() => (true, Some(dice.pick(trees))),
+            _ => (false, None),
+        };
+        let mut step = || match (dice.below(6), tree) {
+            (0..3, Some(tree)) => dice.grouping(tree),
+            (0..2, None) | (3, Some(_)) if lives => dice.living(),
+            _ => dice.step(),
+        };
+        Self((0..count).map(|_| step()).collect())
     }
 }
 
 /// Numbers that look random and are the same on every machine (SplitMix64).
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -230,19 +306,19 @@ impl Dice {
         mixed ^ mixed >> 31
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.below(list.len())]
     }
 
-    fn slot(&mut self) -> usize {
+    pub(super) fn slot(&mut self) -> usize {
         self.below(SLOTS)
     }
 
-    fn slots(&mut self) -> [usize; 2] {
+    pub(super) fn slots(&mut self) -> [usize; 2] {
         let first = self.slot();
         [first, (first + 1 + self.below(SLOTS - 1)) % SLOTS]
     }
@@ -298,7 +374,7 @@ impl Dice {
         }
     }
 
-    fn access(&mut self) -> u64 {
+    pub(super) fn access(&mut self) -> u64 {
         self.pick(&[flags::O_RDONLY, flags::O_WRONLY, flags::O_RDWR])
     }
 

@@ -6,7 +6,9 @@ use std::ffi::CString;
 
 use cofferdam::sys::{CWD, Call, Errno, Kernel, Kind, Live, RawFd, Stat, Syscalls, flags};
 
+use super::children::Children;
 use super::grammar::{At, SLOTS, Step};
+use super::groups::{Groups, Trees};
 
 /// A number that no process has open.
 const NOTHING: RawFd = 2_147_483_000;
@@ -22,23 +24,35 @@ pub(crate) struct Player<'k, K: Kernel> {
     root: RawFd,
     /// The first of the numbers that [`Step::Dup`] gives, one for each slot.
     high: RawFd,
-    slots: [RawFd; SLOTS],
+    pub(super) slots: [RawFd; SLOTS],
     open: BTreeSet<RawFd>,
+    pub(super) children: Children<'k, K>,
+    pub(super) groups: Groups<'k, K>,
 }
 
 impl<'k, K: Kernel> Player<'k, K> {
-    pub(crate) fn new(kernel: &'k K, base: &str, high: RawFd) -> Self {
+    /// `settle` lets everybody else come to rest, where the kernel has to be told.
+    pub(crate) fn new(
+        kernel: &'k K,
+        (base, trees): (&str, &'k Trees),
+        high: RawFd,
+        settle: &'k dyn Fn(),
+    ) -> Self {
         let (slots, how) = ([NOTHING; SLOTS], flags::O_PATH | flags::O_DIRECTORY);
         let path = CString::new(base).unwrap();
         let how =
             Call::Openat2 { dir: CWD, path: path.as_c_str(), flags: how, mode: 0, resolve: 0 };
         let root = RawFd::try_from(kernel.call(how).unwrap()).unwrap();
-        Self { kernel, base: base.to_owned(), root, high, slots, open: BTreeSet::from([root]) }
+        let (base, open) = (base.to_owned(), BTreeSet::from([root]));
+        let (children, groups) = (Children::new(kernel, settle), Groups::new(kernel, trees));
+        Self { kernel, base, root, high, slots, open, children, groups }
     }
 
-    /// Performs a step and returns what came of it.
-    pub(crate) fn play(&mut self, step: &Step) -> String {
+    /// Performs a step and returns what came of it; what children do in their own time, is waited
+    /// for if it is expected.
+    pub(crate) fn play(&mut self, step: &Step, expected: Option<&str>) -> String {
         let answer = match step {
+            _ if let Some(why) = self.excuse(step) => Ok(why.to_owned()),
             Step::Chmod { .. }
             | Step::Mkdir { .. }
             | Step::Mknod { .. }
@@ -55,6 +69,12 @@ impl<'k, K: Kernel> Player<'k, K> {
             | Step::Pipe { .. }
             | Step::Reopen { .. }
             | Step::Socketpair { .. } => self.number(step),
+            Step::Get { .. } | Step::Join { .. } | Step::Put { .. } => self.group(step),
+            Step::Kill { .. }
+            | Step::PidfdOpen { .. }
+            | Step::Signal { .. }
+            | Step::Spawn { .. }
+            | Step::Wait { .. } => self.process(step),
             Step::Fcntl { .. }
             | Step::Flock { .. }
             | Step::List { .. }
@@ -67,18 +87,39 @@ impl<'k, K: Kernel> Player<'k, K> {
             | Step::Truncate { .. }
             | Step::Write { .. } => self.file(step),
         };
-        answer.unwrap_or_else(|errno| format!("{errno:?}"))
+        let answer = answer.unwrap_or_else(|errno| format!("{errno:?}"));
+        self.children.beside(&answer, &self.groups, expected)
     }
 
     /// Closes whatever the program has left open.
     pub(crate) fn leave(self) {
+        self.groups.thaw();
+        drop(self.children);
+        self.groups.remove();
         for fd in &self.open {
             assert_eq!(self.kernel.call(Call::Close { fd: *fd }), Ok(0), "{fd} was left open");
         }
     }
 
+    /// Returns why a step is not asked: versions, or moments, differ in it.
+    fn excuse(&self, step: &Step) -> Option<&'static str> {
+        match *step {
+            Step::Flock { fd, .. } if self.is_process(fd) => Some("all may be one file"),
+            Step::Poll { fds, .. } if fds.iter().any(|fd| self.is_late(*fd)) => {
+                Some("it is told in its own time")
+            }
+            Step::Reopen { fd, .. } if self.is_list(fd) => Some("it is only written to"),
+            Step::Reopen { fd, .. } if self.is_process(fd) => Some("it may be a file"),
+            Step::Stat { at: At::Slot(fd, ""), .. } if self.is_process(fd) => {
+                Some("it may be a file")
+            }
+            Step::Truncate { fd, .. } if self.is_process(fd) => Some("it may be a file"),
+            _ => None,
+        }
+    }
+
     /// Asks a call; whatever errno it gives stands in its row.
-    fn ask(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
+    pub(super) fn ask(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
         let (answer, row) = (self.kernel.call(call), call.row());
         if let Err(errno) = answer {
             assert!(row.errnos.contains(&errno), "{} may not give {errno:?}", row.name);
@@ -89,6 +130,7 @@ impl<'k, K: Kernel> Player<'k, K> {
     fn path(&self, at: At) -> (RawFd, CString) {
         let (dir, text) = match at {
             At::Base(path) => (self.root, path.to_owned()),
+            At::Group(group, file) => (CWD, self.groups.path(group, file)),
             At::Slot(slot, path) => (self.slots[slot], path.to_owned()),
             At::Whole(path) => (CWD, format!("{}/{path}", self.base)),
         };
@@ -96,7 +138,7 @@ impl<'k, K: Kernel> Player<'k, K> {
     }
 
     /// Keeps a new number in a slot.
-    fn keep(&mut self, slot: usize, fd: u64) -> String {
+    pub(super) fn keep(&mut self, slot: usize, fd: u64) -> String {
         let fd = RawFd::try_from(fd).unwrap();
         self.open.insert(fd);
         self.slots[slot] = fd;
@@ -217,6 +259,13 @@ impl<'k, K: Kernel> Player<'k, K> {
         }
     }
 
+    /// Returns what the number in a slot leads to, as procfs has it.
+    pub(super) fn link(&self, slot: usize) -> String {
+        let path = CString::new(format!("/proc/self/fd/{}", self.slots[slot])).unwrap();
+        let link = self.kernel.read_link(CWD, &path).unwrap_or_default();
+        String::from_utf8_lossy(&link).into_owned()
+    }
+
     fn forget(&mut self, first: RawFd, last: RawFd) {
         self.open.retain(|fd| !(first..=last).contains(fd));
         for slot in &mut self.slots {
@@ -258,8 +307,11 @@ impl<'k, K: Kernel> Player<'k, K> {
                 self.ask(Call::Lseek { fd: self.slots[fd], offset, whence })
             }
             Step::Poll { fds, events } => {
-                let fds = fds.map(|slot| (self.slots[slot], events));
-                return self.kernel.poll(fds, 0).map(|events| format!("{events:x?}"));
+                let seen = self.kernel.poll(fds.map(|slot| (self.slots[slot], events)), 0)?;
+                // That a process was waited for is told since Linux 6.9.
+                let told = |at| if self.is_process(fds[at]) { !flags::POLLHUP } else { !0 };
+                let seen = [0, 1].map(|at| seen[at] & told(at));
+                return Ok(format!("{seen:x?}"));
             }
             Step::Read { fd, len } => {
                 let room = [const { Cell::new(0) }; 64];
@@ -296,6 +348,10 @@ impl<'k, K: Kernel> Player<'k, K> {
     fn listed(&self, fd: RawFd) -> Result<String, Errno> {
         let mut entries = self.kernel.entries(fd)?;
         entries.sort_by(|a, b| a.name.cmp(&b.name));
+        if entries.iter().any(|entry| entry.name == "cgroup.procs") {
+            // Each version has files of its own.
+            entries.retain(|entry| entry.kind == Kind::Directory);
+        }
         let one = |entry: &cofferdam::sys::Entry| match entry.kind {
             Kind::Directory => format!("{}/", entry.name),
             Kind::Fifo => format!("{}|", entry.name),
@@ -307,7 +363,7 @@ impl<'k, K: Kernel> Player<'k, K> {
 }
 
 /// Returns what a kernel has written into a room.
-fn bytes(room: &[Cell<u8>], count: u64) -> String {
+pub(super) fn bytes(room: &[Cell<u8>], count: u64) -> String {
     let count = usize::try_from(count).unwrap();
     let bytes: Vec<u8> = room.iter().take(count).map(Cell::get).collect();
     format!("{:?}", String::from_utf8_lossy(&bytes))
