@@ -19,6 +19,7 @@ mod laws {
     pub(crate) mod children;
     pub(crate) mod copy;
     pub(crate) mod descriptors;
+    pub(crate) mod families;
     pub(crate) mod fifos;
     pub(crate) mod files;
     pub(crate) mod ground;

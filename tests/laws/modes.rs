@@ -56,7 +56,8 @@ crate::laws! {
             ground.call(Call::Faccessat2 { dir: CWD, path, mode, flags })
         };
         assert_eq!((call(8, 0), call(0, 1)), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
-        assert_eq!((call(4, flags::AT_EACCESS), call(0, flags::AT_SYMLINK_NOFOLLOW)), (Ok(0), Ok(0)));
+        assert_eq!(call(4, flags::AT_EACCESS), Ok(0));
+        assert_eq!(call(0, flags::AT_SYMLINK_NOFOLLOW), Ok(0));
         // Root executes what anybody may execute.
         assert_eq!(call(1, 0), Err(Errno::EACCES));
         own(ground, "f", (0, 0, 0o001));

@@ -19,7 +19,7 @@ crate::laws! {
             (flags::MS_RELATIME, "rw,relatime"),
             (flags::MS_NODIRATIME, "rw,nodiratime,relatime"),
             (flags::MS_NOSYMFOLLOW, "rw,relatime,nosymfollow"),
-            (flags::MS_NOSUID | flags::MS_NODEV | flags::MS_NOEXEC, "rw,nosuid,nodev,noexec,relatime"),
+            (flags::MS_NOSUID | flags::MS_NOEXEC, "rw,nosuid,noexec,relatime"),
         ] {
             let told = told(ground, |b, at| mount(b, ["src", &at("m"), "tmpfs"], how));
             assert_eq!(told, [options]);
@@ -151,7 +151,8 @@ crate::laws! {
             mount(b, ["src", &at("m/a"), "tmpfs"], 0);
             mount(b, ["src", &at("n/b"), "tmpfs"], 0);
         });
-        let mut places: Vec<_> = lines.iter().map(|line| (place(line), propagation(line))).collect();
+        let told = |line| (place(line), propagation(line));
+        let mut places: Vec<_> = lines.iter().map(|line| told(line)).collect();
         places.sort();
         let at = |path: &str| ground.at(path).into_string().unwrap();
         let wanted = [
