@@ -18,16 +18,22 @@ mod laws {
     pub(crate) mod cgroups;
     pub(crate) mod children;
     pub(crate) mod copy;
+    pub(crate) mod descriptors;
+    pub(crate) mod families;
     pub(crate) mod fifos;
     pub(crate) mod files;
     pub(crate) mod ground;
     #[cfg(all(feature = "linux", target_os = "linux"))]
     pub(crate) mod linux;
     pub(crate) mod locks;
+    pub(crate) mod modes;
     pub(crate) mod mounts;
     pub(crate) mod names;
+    pub(crate) mod options;
     pub(crate) mod processes;
+    pub(crate) mod procfs;
     pub(crate) mod reach;
+    pub(crate) mod rights;
     pub(crate) mod sockets;
     pub(crate) mod walks;
 }

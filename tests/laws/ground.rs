@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use cofferdam::sys::{
-    Builder, CWD, Call, Child, Errno, Fd, Handle, Kernel, Program, RawFd, Syscalls, flags,
+    Act, Builder, CWD, Call, Child, Compiled, Errno, Fd, Handle, Kernel, OnError, Program, RawFd,
+    Slot, Syscalls, flags,
 };
 
 /// A kernel, and what a law may use of it.
@@ -117,6 +118,38 @@ impl<'k, K: Kernel> Ground<'k, K> {
         self.spawn(&sleep(), How::default()).unwrap()
     }
 
+    /// Makes a child that performs a program and then waits to be told something, or to be killed.
+    pub(crate) fn paused(&self, how: How<'_>, write: impl FnOnce(&mut Builder)) -> Born<'k, K> {
+        let mut builder = Builder::new(1);
+        write(&mut builder);
+        add_pause(&mut builder);
+        let born = self.spawn(&builder.finish(), how).unwrap();
+        assert_eq!(born.hear(), b"?");
+        born
+    }
+
+    /// Returns whether the law has a capability; says so where it has not.
+    pub(crate) fn is_capable(&self, capability: u32) -> bool {
+        let page = self.read("/proc/self/status").unwrap();
+        let set = page.lines().find_map(|line| line.strip_prefix("CapEff:\t")).unwrap();
+        let has = u64::from_str_radix(set, 16).unwrap() >> capability & 1 != 0;
+        if !has {
+            self.miss(format!("no capability {capability}"));
+        }
+        has
+    }
+
+    /// Makes a child that performs a program and then sleeps; it does so when this returns.
+    pub(crate) fn slept(&self, write: impl FnOnce(&mut Builder)) -> Born<'k, K> {
+        let mut builder = Builder::new(1);
+        write(&mut builder);
+        exec(&mut builder, &["/bin/sleep", "1000"]);
+        let born = self.spawn(&builder.finish(), How::default()).unwrap();
+        // Its end of the socket is closed by execve(2).
+        assert_eq!(born.hear(), b"");
+        born
+    }
+
     /// Performs a program alone in namespaces of its own and returns how it ended: the operation
     /// that failed and why, or nothing.
     pub(crate) fn alone(
@@ -197,6 +230,15 @@ pub(crate) fn exec(builder: &mut Builder, argv: &[&str]) {
     builder.call(Call::Execve { path, argv, envp });
 }
 
+/// Adds a call which has to be refused with that errno, or the program fails.
+pub(crate) fn refuse(builder: &mut Builder, call: Call<Compiled>, errno: Errno) {
+    let slot = builder.take();
+    let refused = builder.open_or_skip(call, slot, &[errno]);
+    builder.push(Act::Abort { errno: Errno::EPROTO }, OnError::Fail, Slot::NONE);
+    builder.land(refused);
+    builder.leave(slot);
+}
+
 pub(crate) fn sleep() -> Program {
     let mut builder = Builder::new(1);
     exec(&mut builder, &["/bin/sleep", "1000"]);
@@ -206,10 +248,14 @@ pub(crate) fn sleep() -> Program {
 /// Returns a program which writes one byte and waits for another.
 pub(crate) fn pause() -> Program {
     let mut builder = Builder::new(1);
+    add_pause(&mut builder);
+    builder.finish()
+}
+
+fn add_pause(builder: &mut Builder) {
     let bytes = builder.block(b"?");
     builder.call(Call::Write { fd: SOCKET, bytes });
     builder.call(Call::Read { fd: SOCKET, buf: cofferdam::sys::Room { len: 1 } });
-    builder.finish()
 }
 
 const fn mode(how: u64) -> u64 {

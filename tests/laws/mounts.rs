@@ -3,6 +3,7 @@
 use cofferdam::sys::{Builder, Call, Errno, Handle, Kernel, flags};
 
 use crate::Ground;
+use crate::laws::ground::refuse;
 
 crate::laws! {
     fn a_mount_stays_in_its_namespace(ground) {
@@ -408,12 +409,7 @@ fn mkdir(builder: &mut Builder, path: &str) {
 /// Expects mkdirat(2) to be refused.
 fn mkdir_or(builder: &mut Builder, path: &str, errno: Errno) {
     let path = builder.text(path);
-    let slot = builder.take();
-    let call = Call::Mkdirat { dir: Handle::CWD, path, mode: 0o755 };
-    let refused = builder.open_or_skip(call, slot, &[errno]);
-    abort(builder);
-    builder.land(refused);
-    builder.leave(slot);
+    refuse(builder, Call::Mkdirat { dir: Handle::CWD, path, mode: 0o755 }, errno);
 }
 
 fn open(builder: &mut Builder, path: &str, how: u64) {
@@ -423,19 +419,6 @@ fn open(builder: &mut Builder, path: &str, how: u64) {
 
 /// Expects openat2(2) to be refused.
 fn refuse_open(builder: &mut Builder, path: &str, errno: Errno) {
-    let path = builder.text(path);
-    let slot = builder.take();
-    let call = Call::Openat2 { dir: Handle::CWD, path, flags: 0, mode: 0, resolve: 0 };
-    let refused = builder.open_or_skip(call, slot, &[errno]);
-    abort(builder);
-    builder.land(refused);
-    builder.leave(slot);
-}
-
-fn abort(builder: &mut Builder) {
-    builder.push(
-        cofferdam::sys::Act::Abort { errno: Errno::EPROTO },
-        cofferdam::sys::OnError::Fail,
-        cofferdam::sys::Slot::NONE,
-    );
+    let (dir, path) = (Handle::CWD, builder.text(path));
+    refuse(builder, Call::Openat2 { dir, path, flags: 0, mode: 0, resolve: 0 }, errno);
 }

@@ -401,7 +401,7 @@ impl World {
                     self.spaces.get_mut(space)
                 {
                     match text {
-                        b"deny" if gids.is_empty() || *groups_denied => *groups_denied = true,
+                        b"deny" if gids.is_empty() => *groups_denied = true,
                         b"allow" if !*groups_denied => (),
                         b"deny" | b"allow" => return Err(Errno::EPERM),
                         _ => return Err(Errno::EINVAL),

@@ -220,8 +220,9 @@ impl World {
         if mount.space != 0 {
             self.own_mount(pid, source)?;
         }
+        // Not ENOTDIR; law `a_mount_moves_with_what_is_below`.
         if self.is_directory(source.ino) != self.is_directory(target.ino) {
-            return Err(Errno::ENOTDIR);
+            return Err(Errno::EINVAL);
         }
         if self.subtree(source.mount).contains(&target.mount) {
             return Err(Errno::ELOOP);
