@@ -29,9 +29,7 @@ const MAX: u32 = 64;
 pub(super) fn kill(session: &Session<'_>, parsed: &Parsed) -> Result<u8, Problem> {
     let signal = match parsed.argument(1) {
         "" => 15,
-        word => {
-            signal(word).ok_or_else(|| Problem::new(format!("unable to parse signal {word:?}")))?
-        }
+        word => signal(word).ok_or_else(|| Problem::new(format!("unknown signal {word:?}")))?,
     };
     let runtime = session.runtime()?;
     let container = container(&runtime, parsed)?;

@@ -23,7 +23,10 @@ fn a_container_is_created_started_killed_and_deleted() {
     assert_eq!(cli.state("cli-life")["status"], "running");
     assert_eq!(cli.done("ps --format json cli-life"), format!("[{}]\n", cli.read("pid")));
     assert!(cli.done("ps cli-life").contains("sleep 100"));
-    assert_eq!(cli.say("delete cli-life").err, "container is not stopped: running\n");
+    assert_eq!(
+        cli.say("delete cli-life").err,
+        "cannot delete container cli-life that is not stopped: running\n"
+    );
     cli.done("kill cli-life KILL");
     await_death(cli.read("pid").parse().unwrap());
     let state = cli.state("cli-life");
@@ -166,7 +169,7 @@ fn descriptors_are_preserved_as_far_as_asked_and_no_further() {
     assert_eq!((said.status, &*said.out, &*said.err), (0, "given\n3\n4\n5\n", ""));
     let said = pass("run --preserve-fds 4 cli-fds");
     assert_eq!(said.status, 1);
-    assert!(said.err.contains("preserve descriptor 6: bad file descriptor"), "{}", said.err);
+    assert!(said.err.contains("preserved-fd 3, descriptor 6: bad file descriptor"), "{}", said.err);
 }
 
 #[test]

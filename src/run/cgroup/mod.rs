@@ -98,8 +98,8 @@ fn clean(path: &str) -> String {
 ///
 /// # Errors
 ///
-/// `EBUSY` where one of them has somebody in it already; those of mkdir(2) and write(2), save
-/// what a caller without rights can do without.
+/// `EBUSY` where one of them has somebody in it already, or is frozen; those of mkdir(2) and
+/// write(2), save what a caller without rights can do without.
 pub(super) fn make<K: Kernel>(
     kernel: &K,
     host: &Host,
@@ -135,10 +135,7 @@ fn make_one<K: Kernel>(
     match kernel.mkdir(CWD, &path, 0o755) {
         Ok(()) => (),
         Err(Errno::ENOENT) => store::make_parents(kernel, &dir.path).doing(what)?,
-        Err(Errno::EEXIST) if occupancy(kernel, dir)? == Occupancy::Populated => {
-            return Err(Failure::new(format!("use cgroup {}", dir.path), Errno::EBUSY));
-        }
-        Err(Errno::EEXIST) => (),
+        Err(Errno::EEXIST) => check_free(kernel, dir)?,
         Err(errno) => return Err(Failure::new(what(), errno)),
     }
     if dir.version == 2 {
@@ -147,6 +144,24 @@ fn make_one<K: Kernel>(
         inherit_cpuset(kernel, host, hierarchy, &dir.path)?;
     }
     apply::limit(kernel, host, dir, &cgroup.resources)
+}
+
+/// Refuses a cgroup that the container could not have for itself, or would never leave.
+fn check_free<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<(), Failure> {
+    if occupancy(kernel, dir)? == Occupancy::Populated {
+        return Err(Failure::new(
+            format!("container's cgroup is not empty: use {}", dir.path),
+            Errno::EBUSY,
+        ));
+    }
+    // A child would freeze before its execve, and its maker wait for that where no signal helps.
+    match freezer(kernel, dir)? {
+        Freezer::Thawed => Ok(()),
+        Freezer::Freezing | Freezer::Frozen => Err(Failure::new(
+            format!("container's cgroup unexpectedly frozen: use {}", dir.path),
+            Errno::EBUSY,
+        )),
+    }
 }
 
 /// Who is in a cgroup.
