@@ -134,6 +134,26 @@ fn a_program_that_is_not_there_fails_the_create_and_leaves_nothing() {
 }
 
 #[test]
+fn what_init_has_left_behind_is_killed_in_its_place() {
+    let cli = Cli::edited("exec sleep 100", |config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "pid");
+    });
+    cli.done("run -d --pid-file pid cli-left");
+    cli.done("exec -d --pid-file other cli-left sleep 100");
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(cli.read("pid").parse().unwrap()),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    cli.await_end("cli-left");
+    assert_eq!(cli.say("kill cli-left TERM").err, "container not running\n");
+    cli.done("kill cli-left KILL");
+    await_death(cli.read("other").parse().unwrap());
+    cli.done("delete cli-left");
+}
+
+#[test]
 fn an_id_is_taken_once() {
     let cli = Cli::new("true");
     cli.done("create cli-twice");

@@ -45,15 +45,6 @@ fn what_is_not_there_yet_says_so() {
     ---
     checkpoint is not supported yet
     ");
-    insta::assert_snapshot!(said("events --help"), @"
-    0
-    NAME:
-       cofferdam events - show what a container uses
-
-    DESCRIPTION:
-       Not supported yet.
-    ---
-    ");
     assert!(said("restore --lsm-mount-context").starts_with("1\n---\nrestore is not supported"));
 }
 
