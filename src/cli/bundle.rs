@@ -29,7 +29,7 @@ pub(super) fn load(session: &Session<'_>, parsed: &Parsed) -> Result<Bundle, Pro
     let read = Linux.open(CWD, &name, flags::O_RDONLY).and_then(|open| Linux.read_all(open.raw()));
     let json = read.map_err(|errno| match errno {
         // Not the system's words: clients would take them for the program's absence.
-        Errno::ENOENT => Problem::new(format!("specification file {file} not found")),
+        Errno::ENOENT => Problem::new(format!("JSON specification file {file} not found")),
         _ => Problem::of(format!("read {file}"), errno),
     })?;
     let read = oci::read(&json)?;

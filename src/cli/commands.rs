@@ -3,7 +3,9 @@
 use super::args::{Flag, Order, Parsed, Takes};
 use super::problem::Problem;
 use super::session::Session;
-use super::{PROGRAM, create, exec, explain, features, help, kill, look, sandbox, spec, update};
+use super::{
+    PROGRAM, create, events, exec, explain, features, help, kill, look, sandbox, spec, update,
+};
 
 /// A command.
 pub(super) struct Command {
@@ -56,7 +58,6 @@ impl Arity {
 /// Commands of runc's that there are not yet.
 pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
     ("checkpoint", "write an image of a running container"),
-    ("events", "show what a container uses"),
     ("restore", "bring a container back from its image"),
 ];
 
@@ -124,6 +125,19 @@ pub(super) const COMMANDS: &[Command] = &[
         order: Order::Anywhere,
         arity: Arity::Exactly(1),
         run: create::delete,
+    },
+    Command {
+        name: "events",
+        about: "show what a container uses until it is removed",
+        usage: "<container-id>",
+        text: "   An event is a line of JSON: stats, or oom where a process was killed for it.",
+        flags: &[
+            value("interval", "", "the time between stats (default: 5s)"),
+            switch("stats", "", "print stats once"),
+        ],
+        order: Order::Anywhere,
+        arity: Arity::Exactly(1),
+        run: events::events,
     },
     Command {
         name: "exec",

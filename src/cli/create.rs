@@ -87,8 +87,8 @@ pub(super) fn whole_life(
 pub(super) fn delete(session: &Session<'_>, parsed: &Parsed) -> Result<u8, Problem> {
     let runtime = session.runtime()?;
     let container = container(&runtime, parsed)?;
-    let complaints =
-        if parsed.has("force") { container.force_delete()? } else { container.delete()? };
+    let deleted = if parsed.has("force") { container.force_delete() } else { container.delete() };
+    let complaints = deleted.map_err(|error| Problem::in_deleting(error, parsed.argument(0)))?;
     complaints.iter().for_each(|complaint| session.log.warning(complaint));
     Ok(0)
 }

@@ -120,9 +120,9 @@ fn preserved(parsed: &Parsed, listening: u32) -> Result<u32, Problem> {
             .map_err(|_| Problem::new(format!("invalid value {value:?} for --preserve-fds")))?,
     };
     let count = listening.saturating_add(u32::from(wanted));
-    for fd in (3..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
+    for (i, fd) in (3..).take(usize::try_from(count).unwrap_or(usize::MAX)).enumerate() {
         let asked = Linux.call(Call::Fcntl { fd, command: flags::F_GETFD, argument: 0 });
-        asked.map_err(|errno| Problem::of(format!("preserve descriptor {fd}"), errno))?;
+        asked.map_err(|errno| Problem::of(format!("preserved-fd {i}, descriptor {fd}"), errno))?;
     }
     Ok(count)
 }

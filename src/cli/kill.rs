@@ -1,9 +1,9 @@
 //! The command `kill`, and the names of signals.
 
 use crate::backend::linux::Linux;
-use crate::run::Container;
+use crate::run::{Container, Error};
 use crate::state::{Refusal, Why};
-use crate::sys::{Call, Errno, Kernel, Syscalls};
+use crate::sys::{Call, Errno, Kernel, Syscalls, flags};
 
 use super::args::Parsed;
 use super::problem::Problem;
@@ -29,18 +29,29 @@ const MAX: u32 = 64;
 pub(super) fn kill(session: &Session<'_>, parsed: &Parsed) -> Result<u8, Problem> {
     let signal = match parsed.argument(1) {
         "" => 15,
-        word => {
-            signal(word).ok_or_else(|| Problem::new(format!("unable to parse signal {word:?}")))?
-        }
+        word => signal(word).ok_or_else(|| Problem::new(format!("unknown signal {word:?}")))?,
     };
     let runtime = session.runtime()?;
     let container = container(&runtime, parsed)?;
     if parsed.has("all") {
         all(&container, signal)?
     } else {
-        container.kill(signal)?
+        first(&container, signal)?
     }
     Ok(0)
+}
+
+/// Signals the first process. Where that has ended and others have not, as can be without a pid
+/// namespace of their own, SIGKILL is for those, as with runc.
+fn first(container: &Container<'_, Linux>, signal: u32) -> Result<(), Problem> {
+    match container.kill(signal) {
+        Err(Error::Refused(Refusal { why: Why::NotRunning, .. }))
+            if signal == flags::SIGKILL && !container.processes()?.is_empty() =>
+        {
+            all(container, signal)
+        }
+        done => Ok(done?),
+    }
 }
 
 /// Signals every process; that the first one has ended, or all have, is success.
@@ -67,7 +78,7 @@ fn all(container: &Container<'_, Linux>, signal: u32) -> Result<(), Problem> {
         }
     }
     match container.kill(signal) {
-        Err(crate::run::Error::Refused(Refusal { why: Why::NotRunning, .. })) => Ok(()),
+        Err(Error::Refused(Refusal { why: Why::NotRunning, .. })) => Ok(()),
         done => Ok(done?),
     }
 }
@@ -101,7 +112,6 @@ fn real_time(name: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::flags;
 
     #[test]
     fn signals_are_numbers_or_names_in_any_case() {

@@ -50,7 +50,7 @@ impl Shown {
 }
 
 /// The status in the words that clients know: podman and buildah take no other.
-const fn spoken(status: Status) -> &'static str {
+pub(super) const fn spoken(status: Status) -> &'static str {
     match status {
         // On its way, and its processes still run.
         Status::Pausing => Status::Running.as_str(),

@@ -12,6 +12,7 @@
 //! | `create`, `exec`, `kill`, `update` | commands that change a container |
 //! | `foreground`, `terminal` | waiting for a process: signals, raw mode, relayed bytes |
 //! | `look` | commands that only look: `state`, `list`, `ps` |
+//! | `events` | what a container uses, again and again |
 //! | `spec`, `features` | commands without a container |
 //! | `sandbox`, `explain` | commands of our own |
 //!
@@ -31,6 +32,7 @@ mod args;
 mod bundle;
 mod commands;
 mod create;
+mod events;
 mod exec;
 mod explain;
 mod features;

@@ -5,12 +5,13 @@ use std::io;
 
 use crate::run::Error;
 use crate::spec::Invalid;
-use crate::state::Step;
+use crate::state::{Refusal, Step, Why};
 use crate::sys::Errno;
 
 pub(super) use crate::run::regardless;
 
 use super::PROGRAM;
+use super::look::spoken;
 
 /// The exit status of `exec` for its own failures: those below 128 and above are the process's.
 const EXEC_FAILED: u8 = 255;
@@ -62,6 +63,17 @@ impl Problem {
         Self { message, ..self }
     }
 
+    /// What `delete` says of its failures.
+    pub(super) fn in_deleting(error: Error, id: &str) -> Self {
+        match error {
+            Error::Refused(Refusal { why: Why::NotStopped, status, .. }) => Self::new(format!(
+                "cannot delete container {id} that is not stopped: {}",
+                spoken(status)
+            )),
+            other => other.into(),
+        }
+    }
+
     /// What `exec` says of its failures.
     pub(super) fn in_exec(self) -> Self {
         let message = format!("exec failed: {}", self.message);
@@ -72,6 +84,10 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let message = match &error {
+            Error::Refused(Refusal { why: Why::ExecPaused, .. }) => {
+                format!("{error} (use --ignore-paused to override)")
+            }
+            Error::Invalid(invalid) => format!("invalid configuration: {invalid}"),
             Error::Failed(failure) if failure.step.is_some_and(starts_a_process) => {
                 format!("unable to start container process: {failure}")
             }

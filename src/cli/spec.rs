@@ -26,7 +26,7 @@ pub(super) fn spec(_: &Session<'_>, parsed: &Parsed) -> Result<u8, Problem> {
     let written = new.and_then(|mut file| file.write_all(format!("{text_of}\n").as_bytes()));
     written.map(|()| 0).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            Problem::new(format!("file {path} exists: remove it first, it would be overwritten"))
+            Problem::new(format!("File {path} exists. Remove it first"))
         }
         _ => Problem::of(format!("write {path}"), text(&error)),
     })

@@ -99,9 +99,9 @@ fn flagged(session: &Session<'_>, parsed: &Parsed) -> Result<Resources, Problem>
     cpu.cpus = parsed.value("cpuset-cpus").filter(|list| !list.is_empty()).map(str::to_owned);
     cpu.mems = parsed.value("cpuset-mems").filter(|list| !list.is_empty()).map(str::to_owned);
     let memory = &mut resources.memory;
-    memory.limit = amount(parsed, "memory", bytes)?;
-    memory.reservation = amount(parsed, "memory-reservation", bytes)?;
-    memory.swap = amount(parsed, "memory-swap", bytes)?;
+    memory.limit = size(parsed, "memory")?;
+    memory.reservation = size(parsed, "memory-reservation")?;
+    memory.swap = size(parsed, "memory-swap")?;
     resources.block_io.weight = match number(parsed, "blkio-weight")? {
         None | Some(0) => None,
         Some(weight @ 10..=1000) => u16::try_from(weight).ok(),
@@ -145,6 +145,14 @@ fn amount(
             None => Err(wrong(parsed, name)),
         },
     }
+}
+
+/// An amount of bytes.
+fn size(parsed: &Parsed, name: &str) -> Result<Option<Limit>, Problem> {
+    amount(parsed, name, bytes).map_err(|_| {
+        let value = parsed.value(name).unwrap_or_default();
+        Problem::new(format!("invalid value for {name}: invalid size: '{value}'"))
+    })
 }
 
 /// Reads bytes as clients of docker write them: `65536`, `64k`, `1.5GiB`, `64 mb`.

@@ -1,12 +1,10 @@
 //! Hooks that run inside the container, each a child of its init.
 //!
-//! | hook | reads the state | writes |
-//! |---|---|---|
-//! | of the runtime, `createContainer` | from a file | to files, for the error that tells of it |
-//! | `startContainer` | from a file | to the container's own streams |
+//! They read the state from a file, and write to files, for the error that tells of them.
 //!
 //! **Invariant:** a hook gets its standard streams and whatever the program itself will get.
 
+use super::HOOK_OUTPUT;
 use super::draft::{Draft, handle};
 use super::host::{Given, Stream};
 use crate::spec::{Hook, Hooks};
@@ -41,18 +39,16 @@ pub(super) struct Kind<'s> {
     pub(super) name: &'static str,
     /// The environment of those that name none.
     pub(super) env: &'s [String],
-    /// The streams that are kept.
-    pub(super) output: &'s [Stream],
 }
 
 /// Runs hooks one after the other; each must end well.
 pub(super) fn run(draft: &mut Draft<'_>, kind: Kind<'_>, hooks: &[Hook]) {
-    let Kind { name, env, output } = kind;
+    let Kind { name, env } = kind;
     for (i, hook) in hooks.iter().enumerate() {
         draft.about(format!("error running {name} hook #{i}"));
         // What the hook before it has written was not asked for.
-        for stream in output {
-            let file = draft.given(Given::HookOutput(*stream));
+        for stream in HOOK_OUTPUT {
+            let file = draft.given(Given::HookOutput(stream));
             draft.b.call(Call::Ftruncate { fd: file, length: 0 });
             draft.b.call(Call::Lseek { fd: file, offset: 0, whence: 0 });
         }
@@ -61,7 +57,7 @@ pub(super) fn run(draft: &mut Draft<'_>, kind: Kind<'_>, hooks: &[Hook]) {
         let pid = draft.b.take();
         let child = draft.b.fork(0, pid);
         draft.about(format!("error running {name} hook #{i}: fork/exec {}", hook.path));
-        become_hook(draft, hook, env, output);
+        become_hook(draft, hook, env);
         draft.b.land(child);
         limit(draft, hook, &format!("error running {name} hook #{i}"), pid);
         draft.about(format!("error running {name} hook #{i}"));
@@ -92,11 +88,11 @@ fn limit(draft: &mut Draft<'_>, hook: &Hook, about: &str, pid: Slot) {
 }
 
 /// Becomes the hook's program, with the state on its standard input.
-pub(super) fn become_hook(draft: &mut Draft<'_>, hook: &Hook, env: &[String], output: &[Stream]) {
+pub(super) fn become_hook(draft: &mut Draft<'_>, hook: &Hook, env: &[String]) {
     let state = draft.given(Given::HookState);
     draft.b.call(Call::Dup3 { old: state, new: Handle(Stream::Stdin.fd()), flags: 0 });
-    for stream in output {
-        let old = draft.given(Given::HookOutput(*stream));
+    for stream in HOOK_OUTPUT {
+        let old = draft.given(Given::HookOutput(stream));
         draft.b.call(Call::Dup3 { old, new: Handle(stream.fd()), flags: 0 });
     }
     // The program's own mask is clear, and what a hook makes is nobody else's to write.

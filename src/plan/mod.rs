@@ -185,7 +185,7 @@ pub fn hook(hook: &Hook, host: &Host, bundle: &str, env: &[String]) -> Result<Pl
     // A bundle may be gone before its container is.
     draft.b.call_or(Call::Chdir { path }, &[Errno::EACCES, Errno::ENOENT, Errno::ENOTDIR]);
     draft.about(format!("fork/exec {}", hook.path));
-    hooks::become_hook(&mut draft, hook, env, &HOOK_OUTPUT);
+    hooks::become_hook(&mut draft, hook, env);
     let (program, executable) = (draft.finish()?, hook.path.clone());
     let (namespaces, forks, mapped, hooks_stop) = (0, false, false, false);
     checked(Plan { program, namespaces, given, forks, mapped, hooks_stop, executable })
@@ -210,10 +210,16 @@ impl Plan {
             (Some(_), Errno::ENOENT) if about.starts_with("exec: ") => {
                 format!("{about}: executable file not found in $PATH")
             }
+            (Some(_), Errno::ELOOP | Errno::ENOTDIR) if PLAIN.contains(&about) => {
+                format!("{about}: must be mounted on ordinary directory")
+            }
             (Some(_), _) => format!("{about}: {errno}"),
         }
     }
 }
+
+/// What is mounted on no link: the container's trust in its own `/proc` begins there.
+const PLAIN: [&str; 2] = ["mount proc on /proc", "mount sysfs on /sys"];
 
 /// Says that a hook took longer than it may.
 #[must_use]
@@ -238,8 +244,6 @@ fn given_to_init(spec: &Spec, situation: &Situation<'_>) -> Vec<Given> {
     }
     if hooks::any_within(&spec.hooks) {
         given.push(Given::HookState);
-    }
-    if !spec.hooks.create_container.is_empty() {
         given.extend(HOOK_OUTPUT.map(Given::HookOutput));
     }
     given.extend(given_for_streams(situation));
@@ -281,7 +285,7 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec) {
         draft.b.call(Call::Fchdir { fd: draft.root });
     }
     let env = spec.process.as_ref().map_or(&[][..], |process| &process.env);
-    let kind = hooks::Kind { name: "createContainer", env, output: &HOOK_OUTPUT };
+    let kind = hooks::Kind { name: "createContainer", env };
     hooks::run(draft, kind, &spec.hooks.create_container);
     root::enter(draft, spec);
     if let Some(process) = &spec.process {

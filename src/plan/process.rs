@@ -80,7 +80,7 @@ pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, start: Start, hoo
         draft.b.call(Call::Dup3 { old: gate, new: sync, flags });
         draft.await_byte(gate);
     }
-    let kind = hooks::Kind { name: "startContainer", env: &process.env, output: &[] };
+    let kind = hooks::Kind { name: "startContainer", env: &process.env };
     hooks::run(draft, kind, hooks);
     if filtered && process.no_new_privs {
         creds::filter(draft);
@@ -138,7 +138,8 @@ fn probe(draft: &mut Draft<'_>, process: &Process, candidates: &[String]) {
 }
 
 fn execute(draft: &mut Draft<'_>, process: &Process, candidates: &[String]) {
-    draft.about(about(process));
+    // The program is there: what fails is to execute it, say for want of its interpreter.
+    draft.about(format!("exec {}", process.args.first().map_or("", String::as_str)));
     let argv = draft.list(process.args.iter().map(String::as_str));
     let home = draft.situation.home.filter(|_| !has_home(process));
     let home = home.map(|home| format!("HOME={home}"));

@@ -216,7 +216,12 @@ pub(super) fn prepare<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fa
 fn stage_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let Some(child) = &op.child else { return Ok(()) };
     let init = Some(identity::identify(op.kernel, child.pid, op.runtime.boot())?);
-    op.next = Some(Record { init, stage: Stage::Created, ..op.record.clone() });
+    let mut created = Record { init, stage: Stage::Created, ..op.record.clone() };
+    if let Some(files) = op.hooks.as_ref().filter(|_| !op.record.manifest.ungated) {
+        let numbers = format!("{:?}", files.numbers());
+        created.manifest.extra.insert(hooks::OUTPUT.to_owned(), numbers);
+    }
+    op.next = Some(created);
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use super::operation::{Child, Operation, Task};
 use super::process::{Exit, Process};
 use super::request::Exec;
 use super::runtime::{Runtime, State};
+use super::stats::{self, Stats};
 use super::store::{Home, Loaded};
 
 /// A container, by name.
@@ -189,6 +190,9 @@ impl<'r, K: Kernel> Container<'r, K> {
 
     /// Adds a process to the container, and returns once it runs.
     ///
+    /// It is a child of the caller's, to be [waited for](Process::wait): one that has ended and was
+    /// not keeps a place in the container, and [`Self::force_delete`] waits ten seconds for it.
+    ///
     /// # Errors
     ///
     /// Fails where the container is stopped or frozen, or the program cannot be run.
@@ -247,6 +251,16 @@ impl<'r, K: Kernel> Container<'r, K> {
             Some(dir) => Ok(cgroup::processes(self.runtime.kernel(), dir)?),
             None => Ok(held.init.and(held.record.init).map(|init| init.pid).into_iter().collect()),
         }
+    }
+
+    /// Returns what it uses.
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is no such container, or the kernel will not say.
+    pub fn stats(&self) -> Result<Stats, Error> {
+        let held = self.held(Request::State, false)?;
+        Ok(stats::read(self.runtime.kernel(), &held.record.manifest.cgroups)?)
     }
 
     /// Waits until its init is over, and says how it ended.

@@ -14,6 +14,7 @@ use crate::plan;
 use crate::sys::{Errno, Kernel, Syscalls};
 
 use super::error::{Doing, Failure};
+use super::hooks;
 use super::operation::Operation;
 
 /// Lets init go on to its program.
@@ -24,6 +25,8 @@ pub(super) fn open<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failu
         Err(Errno::ENXIO | Errno::ENOENT) => return Err(died()),
         gate => gate.doing(what)?,
     };
+    // Init may be gone when they are wanted; that they cannot be had is no reason not to start.
+    let output = hooks::listen(op).unwrap_or(None);
     // A reader of our own for a moment: an init that dies just now is no signal to the caller.
     let reader = op.home.gate_reader(kernel).doing(what)?;
     kernel.write_all(gate.raw(), b"S").doing(what)?;
@@ -45,7 +48,11 @@ pub(super) fn open<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failu
             let (at, number) = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
             let about = about(op, at);
             Err(match kind {
-                b'E' => Failure::told(format!("{about}: {}", plan::ending(number)), Errno::EPROTO),
+                b'E' => {
+                    let said = output.and_then(|files| hooks::said(kernel, &files, number).ok());
+                    let said = said.unwrap_or_else(|| plan::ending(number));
+                    Failure::told(format!("{about}: {said}"), Errno::EPROTO)
+                }
                 // What took too long says so itself.
                 _ if Errno(number) == Errno::ETIMEDOUT => Failure::told(about, Errno(number)),
                 _ => Failure::new(about, Errno(number)),

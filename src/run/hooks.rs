@@ -9,7 +9,7 @@
 //! | `poststop` | stopped | all but the record is removed | is told, and the rest goes on |
 //!
 //! `createContainer` and `startContainer` are part of init's program. What a hook writes is kept
-//! for the error that tells of its failure; what `startContainer` writes is the container's.
+//! for the error that tells of its failure: init holds the files, and a later start finds them.
 
 use crate::plan::{self, Stream};
 use crate::spec::Hook;
@@ -100,10 +100,40 @@ impl<'k, K: Kernel> Files<'k, K> {
 
     /// Says how a hook has ended, and what it has written last.
     pub(super) fn said(&self, kernel: &K, status: u16) -> Result<String, Errno> {
-        let [out, err] = &self.output;
-        let (out, err) = (tail(kernel, out)?, tail(kernel, err)?);
-        Ok(format!("{}, stdout: {out}, stderr: {err}", plan::ending(status)))
+        said(kernel, &self.output, status)
     }
+
+    /// The numbers that a child has the files of its hooks' output under.
+    pub(super) fn numbers(&self) -> [RawFd; 2] {
+        [self.output[0].raw(), self.output[1].raw()]
+    }
+}
+
+/// Opens the files that the hooks of a created container will write to.
+pub(super) fn listen<'k, K: Kernel>(
+    op: &Operation<'k, '_, K>,
+) -> Result<Option<[Fd<'k, K>; 2]>, Errno> {
+    let numbers = op.record.manifest.extra.get(OUTPUT);
+    let numbers: Option<[RawFd; 2]> = numbers.and_then(|json| serde_json::from_str(json).ok());
+    let (Some([out, err]), Some(init)) = (numbers, op.record.init) else { return Ok(None) };
+    let open = |number: RawFd| {
+        let path = K::name(format!("/proc/{}/fd/{number}", init.pid))?;
+        op.kernel.open(sys::CWD, &path, flags::O_RDONLY | flags::O_NONBLOCK)
+    };
+    Ok(Some([open(out)?, open(err)?]))
+}
+
+/// Where the record keeps the numbers of those files.
+pub(super) const OUTPUT: &str = "hookOutput";
+
+/// Says how a hook has ended, and what it has written last.
+pub(super) fn said<K: Kernel>(
+    kernel: &K,
+    [out, err]: &[Fd<'_, K>; 2],
+    status: u16,
+) -> Result<String, Errno> {
+    let (out, err) = (tail(kernel, out)?, tail(kernel, err)?);
+    Ok(format!("{}, stdout: {out}, stderr: {err}", plan::ending(status)))
 }
 
 fn tail<K: Kernel>(kernel: &K, file: &Fd<'_, K>) -> Result<String, Errno> {

@@ -10,6 +10,7 @@
 //! | `gate` | the steps of start |
 //! | `join` | the step of exec |
 //! | `update` | the step of update |
+//! | `stats` | what a container uses |
 //! | `end` | the steps of delete, which are create's undone |
 //! | `hooks` | programs of others, run on the way |
 //! | `cgroup` | the container's cgroups |
@@ -48,6 +49,7 @@ mod process;
 mod records;
 mod request;
 mod runtime;
+mod stats;
 mod store;
 mod streams;
 mod sweep;
@@ -62,3 +64,6 @@ pub(crate) use probe::now;
 pub use process::{Exit, Process};
 pub use request::{Console, Create, Exec, Filter, Stdio};
 pub use runtime::{Runtime, State};
+pub use stats::{
+    Amount, BlockEntry, BlockStats, CpuStats, CpuUsage, MemoryStats, PidsStats, Stats, Throttling,
+};

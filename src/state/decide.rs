@@ -318,7 +318,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.status;
         match self.why {
-            Why::AlreadyPaused => f.write_str("container is already paused"),
+            Why::AlreadyPaused => f.write_str("container not running: it is paused"),
             Why::AlreadyRunning => f.write_str("cannot start an already running container"),
             Why::BeingCreated => f.write_str("container is still being created"),
             Why::BeingDeleted => f.write_str("container is being deleted"),

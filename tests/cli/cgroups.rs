@@ -73,6 +73,33 @@ fn limits_are_what_the_kernel_keeps() {
 }
 
 #[test]
+fn a_cgroup_that_others_use_or_that_is_frozen_is_refused() {
+    let shared = |id: &str| {
+        Cli::edited("exec sleep 100", |config| {
+            config["linux"]["cgroupsPath"] = json!(format!("/{id}"));
+        })
+    };
+    let cli = shared("cli-shared");
+    cli.done("run -d one");
+    let said = cli.say("create two");
+    assert!(said.err.contains("container's cgroup is not empty: "), "{}", said.err);
+    cli.done("delete --force one");
+    assert_eq!(cgroups_named("cli-shared"), [""; 0]);
+    let cli = shared("cli-cold");
+    let frozen = ["/sys/fs/cgroup/freezer", "/sys/fs/cgroup"].map(|dir| format!("{dir}/cli-cold"));
+    let version = usize::from(fs::metadata("/sys/fs/cgroup/freezer").is_err());
+    let dir = &frozen[version];
+    fs::create_dir(dir).unwrap();
+    let (file, word) = [("freezer.state", "FROZEN"), ("cgroup.freeze", "1")][version];
+    fs::write(format!("{dir}/{file}"), word).unwrap();
+    let said = cli.say("create three");
+    assert!(said.err.contains("container's cgroup unexpectedly frozen: "), "{}", said.err);
+    assert_eq!(cli.done("list -q"), "");
+    fs::remove_dir(dir).unwrap();
+    assert_eq!(cgroups_named("cli-cold"), [""; 0], "none of the others is left");
+}
+
+#[test]
 fn files_of_cgroup_v2_are_written_by_their_names() {
     if fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_err() {
         return eprintln!("this host has no unified cgroups: nothing to test");

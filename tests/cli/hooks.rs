@@ -62,7 +62,7 @@ fn hooks_run_in_order_with_the_state_on_their_input() {
 fn a_failed_hook_is_told_with_its_number_its_status_and_what_it_said() {
     let good = script("echo unheard; echo unheard >&2", json!({}));
     let bad = script("echo out; echo err >&2; exit 3", json!({}));
-    for kind in ["prestart", "createRuntime", "createContainer", "poststart"] {
+    for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"] {
         let cli = hooked(kind, json!([good, bad]));
         let said = cli.say("run cli-hook-fails");
         let told = format!("error running {kind} hook #1: exit status 3");
@@ -78,9 +78,21 @@ fn a_failed_hook_is_told_with_its_number_its_status_and_what_it_said() {
     assert_eq!((said.status, &*said.out), (0, "payload\n"), "it only warns");
     let told = "error running poststop hook #0: exit status 3, stdout: out\\n, stderr: err";
     assert!(said.err.contains(told), "{}", said.err);
-    let said = hooked("startContainer", json!([bad])).say("run cli-hook-fails");
-    let told = "error running startContainer hook #0: exit status 3";
-    assert!(said.status == 1 && said.err.contains(told), "{}", said.err);
+    let cli = hooked("startContainer", json!([good, bad]));
+    cli.done("create cli-hook-fails");
+    let said = cli.say("start cli-hook-fails");
+    let told =
+        "error running startContainer hook #1: exit status 3, stdout: out\n, stderr: err\n\n";
+    let expected = format!("unable to start container process: {told}");
+    assert_eq!((said.status, said.err, &*said.out), (1, expected, ""));
+}
+
+#[test]
+fn what_a_hook_that_ends_well_has_written_is_nobodys() {
+    for kind in KINDS {
+        let cli = hooked(kind, json!([script("echo unheard; echo unheard >&2", json!({}))]));
+        assert_eq!(cli.done("run cli-hook-quiet"), "payload\n", "{kind}");
+    }
 }
 
 #[test]

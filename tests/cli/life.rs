@@ -23,7 +23,10 @@ fn a_container_is_created_started_killed_and_deleted() {
     assert_eq!(cli.state("cli-life")["status"], "running");
     assert_eq!(cli.done("ps --format json cli-life"), format!("[{}]\n", cli.read("pid")));
     assert!(cli.done("ps cli-life").contains("sleep 100"));
-    assert_eq!(cli.say("delete cli-life").err, "container is not stopped: running\n");
+    assert_eq!(
+        cli.say("delete cli-life").err,
+        "cannot delete container cli-life that is not stopped: running\n"
+    );
     cli.done("kill cli-life KILL");
     await_death(cli.read("pid").parse().unwrap());
     let state = cli.state("cli-life");
@@ -131,6 +134,26 @@ fn a_program_that_is_not_there_fails_the_create_and_leaves_nothing() {
 }
 
 #[test]
+fn what_init_has_left_behind_is_killed_in_its_place() {
+    let cli = Cli::edited("exec sleep 100", |config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "pid");
+    });
+    cli.done("run -d --pid-file pid cli-left");
+    cli.done("exec -d --pid-file other cli-left sleep 100");
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(cli.read("pid").parse().unwrap()),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    cli.await_end("cli-left");
+    assert_eq!(cli.say("kill cli-left TERM").err, "container not running\n");
+    cli.done("kill cli-left KILL");
+    await_death(cli.read("other").parse().unwrap());
+    cli.done("delete cli-left");
+}
+
+#[test]
 fn an_id_is_taken_once() {
     let cli = Cli::new("true");
     cli.done("create cli-twice");
@@ -166,7 +189,7 @@ fn descriptors_are_preserved_as_far_as_asked_and_no_further() {
     assert_eq!((said.status, &*said.out, &*said.err), (0, "given\n3\n4\n5\n", ""));
     let said = pass("run --preserve-fds 4 cli-fds");
     assert_eq!(said.status, 1);
-    assert!(said.err.contains("preserve descriptor 6: bad file descriptor"), "{}", said.err);
+    assert!(said.err.contains("preserved-fd 3, descriptor 6: bad file descriptor"), "{}", said.err);
 }
 
 #[test]

@@ -136,7 +136,8 @@ fn limits_that_are_refused_are_named() {
     cli.done("run -d cli-named");
     cli.write("bad.json", r#"{"memory": {"limit": "much"}}"#);
     for (line, expected) in [
-        ("--memory much", "invalid value for memory: \"much\""),
+        ("--memory much", "invalid value for memory: invalid size: 'much'"),
+        ("--memory 12q", "invalid value for memory: invalid size: '12q'"),
         ("--cpu-idle 2", "invalid value for cpu-idle: \"2\""),
         ("--blkio-weight 9", "invalid value for blkio-weight: \"9\""),
         ("--pids-limit x", "invalid value for pids-limit: \"x\""),
@@ -149,11 +150,19 @@ fn limits_that_are_refused_are_named() {
         ),
         (
             "--memory 64m --memory-swap 32m",
-            "/linux/resources/memory/swap: less than the limit of memory alone",
+            "invalid configuration: /linux/resources/memory/swap: less than the limit of memory \
+             alone",
         ),
     ] {
         let said = cli.say(&format!("update {line} cli-named"));
         assert_eq!((said.status, said.err), (1, format!("{expected}\n")), "{line}");
+    }
+    let dirs = cgroups_named("cli-named");
+    if !dirs.iter().any(|dir| fs::exists(format!("{dir}/memory.max")).unwrap()) {
+        // Cgroup v1 refuses what is used already.
+        let said = cli.say("update --memory 1k cli-named");
+        let told = "unable to set memory limit to 1024 (current usage: ";
+        assert!(said.status == 1 && said.err.starts_with(told), "{}", said.err);
     }
     let said = cli.say("update --cpu-quota 1 cli-named");
     assert!(said.err.starts_with("write \"1\" to /sys/fs/cgroup/"), "{}", said.err);

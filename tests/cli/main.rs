@@ -6,6 +6,7 @@ mod cgroups;
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;
+mod events;
 mod filter;
 mod hooks;
 mod life;

@@ -40,9 +40,18 @@ fn failures_of_exec_itself_are_told_by_255() {
     for line in ["exec cli-fail", "exec --cwd x cli-fail ls", "exec --apparmor x cli-fail ls"] {
         assert_eq!(cli.say(line).status, 255, "{line}");
     }
+    cli.write("rootfs/tmp/script", "#!/no/such/interpreter\n");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(cli.path("rootfs/tmp/script"), open).unwrap();
+    let said = cli.say("exec cli-fail /tmp/script");
+    assert!(said.err.ends_with("exec /tmp/script: no such file or directory\n"), "{}", said.err);
     cli.done("pause cli-fail");
+    assert_eq!(cli.say("pause cli-fail").err, "container not running: it is paused\n");
     let said = cli.say("exec cli-fail ls");
-    assert_eq!(said.err, "exec failed: cannot exec in a paused container\n");
+    assert_eq!(
+        said.err,
+        "exec failed: cannot exec in a paused container (use --ignore-paused to override)\n"
+    );
     cli.done("resume cli-fail");
     cli.done("kill cli-fail 9");
     cli.await_end("cli-fail");

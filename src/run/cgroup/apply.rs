@@ -206,8 +206,26 @@ fn write_setting<K: Kernel>(kernel: &K, dir: &str, setting: &Setting) -> Result<
             }
             Missing::Skip => Ok(()),
         },
+        Err(Errno::EBUSY) if setting.file == "memory.limit_in_bytes" => {
+            Err(crowded(kernel, dir, &setting.value))
+        }
         answer => answer.doing(what),
     }
+}
+
+/// A limit that cgroup v1 refuses because more memory than that is used and cannot be reclaimed.
+fn crowded<K: Kernel>(kernel: &K, dir: &str, limit: &str) -> Failure {
+    let read = |file: &str| {
+        let path = K::name(format!("{dir}/memory.{file}"));
+        let text = path.and_then(|path| read_file(kernel, &path));
+        text.map_or_else(|errno| errno.to_string(), |text| text.trim_end().to_owned())
+    };
+    let (now, peak) = (read("usage_in_bytes"), read("max_usage_in_bytes"));
+    let message = format!(
+        "unable to set memory limit to {limit} (current usage: {now}, peak usage: {peak}): {}",
+        Errno::EBUSY
+    );
+    Failure::told(message, Errno::EBUSY)
 }
 
 /// Puts the program of the device rules at a v2 directory.

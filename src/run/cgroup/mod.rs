@@ -112,8 +112,8 @@ impl From<Failure> for Unmade {
 ///
 /// # Errors
 ///
-/// `EBUSY` where one of them has somebody in it already, and those before it are removed again;
-/// those of mkdir(2) and write(2), save what a caller without rights can do without.
+/// `EBUSY` where one of them has somebody in it already, or is frozen, and those before it are
+/// removed again; those of mkdir(2) and write(2), save what a caller without rights can do without.
 pub(super) fn make<K: Kernel>(
     kernel: &K,
     host: &Host,
@@ -155,11 +155,7 @@ fn make_one<K: Kernel>(
     match kernel.mkdir(CWD, &path, 0o755) {
         Ok(()) => (),
         Err(Errno::ENOENT) => store::make_parents(kernel, &dir.path).doing(what)?,
-        Err(Errno::EEXIST) if occupancy(kernel, dir)? == Occupancy::Populated => {
-            let failure = Failure::new(format!("use cgroup {}", dir.path), Errno::EBUSY);
-            return Err(Unmade::Foreign(failure));
-        }
-        Err(Errno::EEXIST) => (),
+        Err(Errno::EEXIST) => check_free(kernel, dir)?,
         Err(errno) => return Err(Failure::new(what(), errno).into()),
     }
     if dir.version == 2 {
@@ -168,6 +164,22 @@ fn make_one<K: Kernel>(
         inherit_cpuset(kernel, host, hierarchy, &dir.path)?;
     }
     Ok(apply::limit(kernel, host, dir, &cgroup.resources)?)
+}
+
+/// Refuses a cgroup that the container could not have for itself, or would never leave.
+fn check_free<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<(), Unmade> {
+    let foreign = |why: &str| {
+        let what = format!("container's cgroup {why}: use {}", dir.path);
+        Unmade::Foreign(Failure::new(what, Errno::EBUSY))
+    };
+    if occupancy(kernel, dir)? == Occupancy::Populated {
+        return Err(foreign("is not empty"));
+    }
+    // A child would freeze before its execve, and its maker wait for that where no signal helps.
+    match freezer(kernel, dir)? {
+        Freezer::Thawed => Ok(()),
+        Freezer::Freezing | Freezer::Frozen => Err(foreign("unexpectedly frozen")),
+    }
 }
 
 /// Who is in a cgroup.
