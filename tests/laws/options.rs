@@ -151,8 +151,8 @@ crate::laws! {
             mount(b, ["src", &at("m/a"), "tmpfs"], 0);
             mount(b, ["src", &at("n/b"), "tmpfs"], 0);
         });
-        let told = |line| (place(line), propagation(line));
-        let mut places: Vec<_> = lines.iter().map(|line| told(line)).collect();
+        let pairs = lines.iter().map(|line| (place(line), propagation(line)));
+        let mut places: Vec<_> = pairs.collect();
         places.sort();
         let at = |path: &str| ground.at(path).into_string().unwrap();
         let wanted = [
