@@ -11,7 +11,7 @@ use super::host::{Feature, Hierarchy, Version};
 use super::mounts::{self, Change};
 use crate::spec::{Mount, NamespaceKind, Spec};
 use crate::sys::flags::{AT_RECURSIVE, MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT};
-use crate::sys::{Call, Errno, Handle, Slot};
+use crate::sys::{Act, Call, Compiled, Errno, Handle, OnError, Slot};
 
 /// Mounts the cgroups.
 pub(super) fn mount(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount) {
@@ -39,8 +39,8 @@ fn whole(draft: &mut Draft<'_>, hierarchy: &Hierarchy, mount: &Mount, path: &str
     let refused = draft.b.open_or_skip(call, Slot::NONE, &[Errno::EPERM, Errno::EBUSY]);
     let made = draft.b.jump();
     draft.b.land(refused);
-    let source = directory(draft, hierarchy);
-    let copy = draft.copy(Handle::CWD, &source, 0);
+    let copy = draft.b.take();
+    either(draft, hierarchy, copy, |draft, source| draft.copying(Handle::CWD, source, 0));
     if !draft.lacks(Feature::MountSetattr) {
         let (set, clear) = mounts::own_attributes(flags, mount.clear.bits());
         mounts::set_attributes(draft, copy, Change { set, clear, ..Change::default() });
@@ -89,9 +89,10 @@ fn part(draft: &mut Draft<'_>, hierarchy: &Hierarchy, name: &str, part: Part) {
         let (kind, flags) = ("cgroup", part.flags);
         draft.mount(Mounting { source: kind, target: name, kind, flags, data: &data });
     } else {
-        let source = directory(draft, hierarchy);
         let flags = MS_BIND | MS_REC;
-        draft.mount(Mounting { source: &source, target: name, flags, ..Mounting::default() });
+        either(draft, hierarchy, Slot::NONE, |draft, source| {
+            draft.mounting(Mounting { source, target: name, flags, ..Mounting::default() })
+        });
         if draft.lacks(Feature::MountSetattr) {
             let flags = MS_REMOUNT | MS_BIND | part.flags;
             draft.mount(Mounting { target: name, flags, ..Mounting::default() });
@@ -120,14 +121,36 @@ fn seal(draft: &mut Draft<'_>, root: Slot, mount: &Mount) {
     }
 }
 
-/// Returns the host's directory of the container's cgroup, or of the maker's where it has none.
-fn directory(draft: &Draft<'_>, hierarchy: &Hierarchy) -> String {
-    let cgroups = draft.situation.cgroups;
-    let path = cgroups.iter().find(|one| one.mount == hierarchy.mount).map(|one| &*one.path);
-    let path = path.unwrap_or_else(|| {
-        let own = hierarchy.own.strip_prefix(&*hierarchy.root).unwrap_or(&hierarchy.own);
-        own.trim_start_matches('/')
-    });
-    let slash = if path.starts_with('/') || path.is_empty() { "" } else { "/" };
+/// Takes the host's directory of the container's cgroup, or of the maker's where it has none or
+/// the host let it have none.
+fn either(
+    draft: &mut Draft<'_>,
+    hierarchy: &Hierarchy,
+    slot: Slot,
+    take: impl Fn(&mut Draft<'_>, &str) -> Call<Compiled>,
+) {
+    let situation = draft.situation;
+    let own =
+        below(hierarchy, hierarchy.own.strip_prefix(&*hierarchy.root).unwrap_or(&hierarchy.own));
+    let dirs = situation.cgroups;
+    let Some(dir) = dirs.iter().find(|one| one.mount == hierarchy.mount) else {
+        let call = take(draft, &own);
+        return draft.b.push(Act::Call(call), OnError::Fail, slot);
+    };
+    let call = take(draft, &below(hierarchy, &dir.path));
+    if situation.host.user == 0 && !situation.host.user_namespace {
+        return draft.b.push(Act::Call(call), OnError::Fail, slot);
+    }
+    let absent = draft.b.open_or_skip(call, slot, &[Errno::ENOENT]);
+    let taken = draft.b.jump();
+    draft.b.land(absent);
+    let call = take(draft, &own);
+    draft.b.push(Act::Call(call), OnError::Fail, slot);
+    draft.b.land(taken);
+}
+
+fn below(hierarchy: &Hierarchy, path: &str) -> String {
+    let path = path.trim_start_matches('/');
+    let slash = if path.is_empty() { "" } else { "/" };
     format!("{}{slash}{path}", hierarchy.mount)
 }

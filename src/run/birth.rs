@@ -25,7 +25,6 @@
 //! ```
 
 use crate::plan::{self, Given, Plan, Stream};
-use crate::spec::IdMap;
 use crate::state::{Record, Stage};
 use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls, flags};
 
@@ -34,7 +33,7 @@ use super::error::{Doing, Failure};
 use super::operation::{Child, Operation, Task};
 use super::process::{Message, is_over, receive, wait};
 use super::request::{Console, Create, Stdio};
-use super::{cgroup, hooks, identity, records, streams};
+use super::{cgroup, hooks, identity, maps, records, streams};
 
 /// The record and the home come into being together, before anything they name.
 pub(super) fn manifest<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
@@ -166,23 +165,8 @@ pub(super) fn id_map<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fai
     if !plan.mapped {
         return Ok(());
     }
-    let spec = &create.spec;
-    if op.runtime.host()?.user != 0 {
-        // user_namespaces(7): without CAP_SETGID, a gid map needs setgroups(2) given up first.
-        write_map(op.kernel, child.pid, "setgroups", "deny")?;
-    }
-    write_map(op.kernel, child.pid, "uid_map", &spell(&spec.uid_maps))?;
-    write_map(op.kernel, child.pid, "gid_map", &spell(&spec.gid_maps))?;
+    maps::write(op, child.pid, [&create.spec.uid_maps, &create.spec.gid_maps])?;
     op.kernel.send(sync.raw(), b"M").doing(|| "tell the child that its ids are mapped")
-}
-
-fn write_map<K: Kernel>(kernel: &K, pid: u32, file: &str, text: &str) -> Result<(), Failure> {
-    let path = format!("/proc/{pid}/{file}");
-    cgroup::write_file(kernel, &path, text).doing(|| format!("write {text:?} to {path}"))
-}
-
-fn spell(maps: &[IdMap]) -> String {
-    maps.iter().map(|map| format!("{} {} {}\n", map.inside, map.outside, map.count)).collect()
 }
 
 pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {

@@ -164,7 +164,12 @@ fn named(kind: &str, index: usize, failure: &Failure) -> String {
     format!("error running {kind} hook #{index}: {failure}")
 }
 
-fn run<K: Kernel>(op: &Operation<'_, '_, K>, hook: &Hook, state: &str) -> Result<(), Failure> {
+/// Runs one program, and waits for it.
+pub(super) fn run<K: Kernel>(
+    op: &Operation<'_, '_, K>,
+    hook: &Hook,
+    state: &str,
+) -> Result<(), Failure> {
     let kernel = op.kernel;
     let what = || "run it";
     let files = Files::new(kernel).doing(what)?;

@@ -7,6 +7,7 @@
 //! | `operation` | the engine: a plan of steps, each done or undone |
 //! | `compile` | a request becomes a program and a record, before anything is made |
 //! | `birth` | the steps of create: spawn, id maps, hand-shake, commit, release |
+//! | `maps` | the id maps of a user namespace |
 //! | `gate` | the steps of start |
 //! | `join` | the step of exec |
 //! | `update` | the step of update |
@@ -42,6 +43,7 @@ mod gate;
 mod hooks;
 mod identity;
 mod join;
+mod maps;
 mod observe;
 mod operation;
 mod probe;

@@ -143,7 +143,9 @@ fn a_hook_that_takes_too_long_is_killed_and_told_so() {
         let cli = Cli::new("echo payload");
         let path = if kind == "startContainer" { "/pid" } else { &cli.path("rootfs/pid") };
         let long = format!("echo $$ >{path}; exec sleep 1000");
-        let hooks = ["sleep 0.1", &long].map(|hook| script(hook, json!({ "timeout": 1 })));
+        // The first is in time even where a process takes a second to be born.
+        let hooks = [("sleep 0.1", 60), (&long, 2)];
+        let hooks = hooks.map(|(hook, limit)| script(hook, json!({ "timeout": limit })));
         let mut config: Value = serde_json::from_str(&cli.read("config.json")).unwrap();
         config["root"]["readonly"] = json!(false);
         config["hooks"] = json!({ kind: hooks });
@@ -152,7 +154,7 @@ fn a_hook_that_takes_too_long_is_killed_and_told_so() {
         namespaces.retain(|namespace| namespace["type"] != "pid");
         cli.write("config.json", &config.to_string());
         let said = cli.say("run cli-hook-long");
-        let told = format!("error running {kind} hook #1: hook ran past specified timeout of 1.0s");
+        let told = format!("error running {kind} hook #1: hook ran past specified timeout of 2.0s");
         assert!(said.err.contains(&told), "{kind}: {}", said.err);
         assert_eq!(said.status, i32::from(kind != "poststop"), "{kind}");
         super::await_death(cli.read("rootfs/pid").trim().parse().unwrap());

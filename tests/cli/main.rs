@@ -13,6 +13,7 @@ mod life;
 mod limits;
 mod mounts;
 mod process;
+mod rootless;
 mod sandbox;
 mod terminal;
 mod text;
@@ -122,6 +123,6 @@ impl Drop for Cli {
 /// Waits until a process, of whomever, has ended.
 fn await_death(pid: u32) {
     if let Ok(process) = Linux.give(Call::PidfdOpen { pid, flags: 0 }) {
-        assert_eq!(Linux.poll([(process.raw(), flags::POLLIN)], 10_000), Ok([flags::POLLIN]));
+        assert_eq!(Linux.poll([(process.raw(), flags::POLLIN)], 60_000), Ok([flags::POLLIN]));
     }
 }

@@ -51,7 +51,7 @@ fn a_console_socket_gets_the_master() {
     cli.done("create --console-socket console.sock cli-console");
     let (stream, _) = listener.accept().unwrap();
     let master = received(&stream).expect("one descriptor");
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
     let mut rest = String::new();
     (&stream).read_to_string(&mut rest).expect("nobody keeps the socket");
     assert_eq!(rest, "");
@@ -110,7 +110,7 @@ impl Session {
         let mut seen = Vec::new();
         let mut byte = [0];
         while !String::from_utf8_lossy(&seen).contains(text) {
-            let come = Linux.poll([(self.master.as_raw_fd(), flags::POLLIN)], 10_000);
+            let come = Linux.poll([(self.master.as_raw_fd(), flags::POLLIN)], 60_000);
             let so_far = String::from_utf8_lossy(&seen);
             assert_ne!(come, Ok([0]), "{so_far:?} and no {text:?}");
             self.master.read_exact(&mut byte).unwrap();

@@ -3,6 +3,8 @@
 //! It is traced (ptrace(2)) and killed as it enters its n-th call, for n from 1 until it succeeds.
 //! This process is the subreaper of everything that it leaves (prctl(2)), so that whoever outlives
 //! the removal is a child here; it is the only test of its binary, for it waits for any child.
+//!
+//! `COFFERDAM_DEATHS=F/N` kills at each N-th call from the F-th on, where all would take too long.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 #![expect(clippy::zombie_processes, reason = "who is traced is waited for by his number")]
@@ -177,7 +179,7 @@ fn immortals() -> Vec<String> {
         for child in children.unwrap_or_default().split_whitespace() {
             let pid = child.parse().unwrap();
             let process = Linux.give(Call::PidfdOpen { pid, flags: 0 }).unwrap();
-            match Linux.poll([(process.raw(), flags::POLLIN)], 10_000) {
+            match Linux.poll([(process.raw(), flags::POLLIN)], 60_000) {
                 Ok([flags::POLLIN]) => {
                     waitpid(Pid::from_raw(pid.cast_signed()), None).unwrap();
                 }
@@ -193,9 +195,10 @@ fn whatever_a_killed_command_leaves_is_removed_by_force() {
     set_child_subreaper(true).unwrap();
     let place = place();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let (first, step) = sample();
     let (mut points, mut residue) = (0, Vec::new());
     for (before, line) in OPERATIONS {
-        for nth in 1.. {
+        for nth in (first..).step_by(step) {
             set(&place, before);
             let struck = strike(&place, line, nth);
             let left = removed(&place);
@@ -203,14 +206,27 @@ fn whatever_a_killed_command_leaves_is_removed_by_force() {
                 residue.push(format!("{before:?}, {line}, call {nth}: {left:?}"));
             }
             if !struck || !residue.is_empty() {
-                println!("{before:?}, {line}: {} calls", nth - 1);
-                points += nth - 1;
+                println!("{before:?}, {line}: over before call {nth}");
                 break;
             }
+            points += 1;
         }
     }
-    let name = "kill -9 at every call, then delete --force";
-    println!("figure: {name} | {points} points, {} residue", residue.len());
+    let calls = match (first, step) {
+        (1, 1) => "every call".to_owned(),
+        _ => format!("each {step}th call, from call {first} on"),
+    };
+    let residues = residue.len();
+    println!(
+        "figure: kill -9 at {calls}, then delete --force | {points} points, {residues} residue"
+    );
     assert!(residue.is_empty(), "{}", residue.join("\n"));
     assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), mounts);
+}
+
+/// The first call to die at, and how many further on the next one is.
+fn sample() -> (usize, usize) {
+    let Ok(text) = std::env::var("COFFERDAM_DEATHS") else { return (1, 1) };
+    let parts = text.split_once('/').and_then(|(f, n)| Some((f.parse().ok()?, n.parse().ok()?)));
+    parts.expect("COFFERDAM_DEATHS is F/N, two numbers")
 }

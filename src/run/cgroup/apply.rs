@@ -85,13 +85,18 @@ pub(super) fn limit<K: Kernel>(
         // Only the first user namespace says who may use devices, and no other makes any.
         return Ok(());
     }
-    if dir.version == 1 && hierarchy(host, dir).is_some_and(|h| h.controls("devices")) {
-        devices::write_rules(kernel, &dir.path, resources)?;
+    let set = if dir.version == 2 {
+        attach(kernel, dir, resources)
+    } else if hierarchy(host, dir).is_some_and(|h| h.controls("devices")) {
+        devices::write_rules(kernel, &dir.path, resources)
+    } else {
+        Ok(())
+    };
+    match set {
+        // Rules take CAP_BPF or CAP_SYS_ADMIN, and whoever lacks them makes no devices either.
+        Err(Failure { errno: Errno::EPERM, .. }) if host.user != 0 => Ok(()),
+        set => set,
     }
-    if dir.version == 2 {
-        attach(kernel, dir, resources)?;
-    }
-    Ok(())
 }
 
 /// Writes new limits of a container that lives.
