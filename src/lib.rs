@@ -84,6 +84,7 @@
 //! | `fake` | the kernel in memory; needs nothing of the host |
 //! | `linux` | the real kernel; needs `libc`, `nix` and `caps` |
 //! | `seccomp` | filters compiled by the C library libseccomp |
+//! | `testing` | the explorer of interleavings, see [`testing`] |
 //! | `cli` | the commands |
 //!
 //! All are on by default. Without any, the library links no C library.
@@ -98,6 +99,8 @@ pub mod run;
 pub mod spec;
 pub mod state;
 pub mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use run::{
     Console, Container, Create, Error, Exec, Exit, Failure, Process, Runtime, State, Stdio,

@@ -27,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // Beside a kernel, Linux has a compiler of filters: a description in, what `run` is handed out.
     ("backend", &["run", "spec", "sys"]),
     ("run", &["state", "plan", "spec", "sys"]),
+    ("testing", &["backend", "lib", "sys"]),
     ("cli", &["*"]),
     ("bin", &["*"]),
     ("lib", &["*"]),
@@ -44,6 +45,7 @@ const STATED: &[&str] = &[
     "src/run/mod.rs",
     "src/backend/linux/mod.rs",
     "src/backend/fake/mod.rs",
+    "src/testing/mod.rs",
 ];
 
 /// Who touches the host: the real kernel, the freestanding child, and the commands.

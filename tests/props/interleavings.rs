@@ -2,19 +2,22 @@
 //!
 //! The clients run the library's own methods on the fake kernel; the bounds and counts are pinned.
 
-mod explore;
 mod stage;
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cofferdam::backend::fake::{Profile, Replay, World};
+use cofferdam::backend::fake::{Profile, Replay, World, digest};
 use cofferdam::spec::{Namespace, NamespaceKind, Process, Spec};
 use cofferdam::sys::Kernel;
-use cofferdam::{Container, Create, Error, Exec, Runtime, Status};
+use cofferdam::testing::{Count, End, Moment, Scene, oracles};
+use cofferdam::{Container, Create, Error, Exec, Runtime};
 
-use explore::{Body, Count, End, Scene, State, digest};
 use stage::world;
+
+/// What a client does, and what came of it in words.
+type Body = fn(&Replay<'_>) -> String;
 
 const ROOT: &str = "/run/cofferdam";
 const ID: &str = "a";
@@ -161,94 +164,113 @@ fn fresh(world: &std::cell::RefCell<World>, pid: cofferdam::backend::fake::Pid) 
 }
 
 /// What holds at every end: nobody else was signalled, and one `delete --force` leaves nothing.
-fn judge(clean: &World, state: &State) -> Result<(), String> {
-    if let Some(signal) = state.world.signals().iter().find(|signal| signal.maker == 0) {
-        return Err(format!("authority: a stranger was signalled: {signal:?}"));
-    }
-    truth(state)?;
-    let world = std::cell::RefCell::new(state.world.clone());
-    let pid = world.borrow_mut().client();
-    {
-        let kernel = World::process(&world, pid);
-        let runtime = Runtime::new(kernel, ROOT).map_err(|error| error.to_string())?;
-        let container = runtime.container(ID).map_err(|error| error.to_string())?;
-        container.force_delete().map_err(|error| format!("progress: {error}"))?;
-        match container.state() {
-            Err(error) if error.is_not_found() => (),
-            other => return Err(format!("progress: it is still there: {other:?}")),
-        }
-    }
-    let end = fresh(&world, pid);
-    let left: Vec<_> = end
-        .residue(clean)
-        .into_iter()
-        .filter(|line| !line.starts_with("left: /run/cofferdam: directory"))
-        .collect();
-    if left.is_empty() { Ok(()) } else { Err(format!("residue: {left:?}")) }
-}
-
-/// The status that is told at the end is the kernel's: running if and only if a payload runs.
-fn truth(state: &State) -> Result<(), String> {
-    let world = std::cell::RefCell::new(state.world.clone());
-    let pid = world.borrow_mut().client();
-    let kernel = World::process(&world, pid);
-    let runtime = Runtime::new(kernel, ROOT).map_err(|error| error.to_string())?;
-    let told = runtime.container(ID).and_then(|container| container.state());
-    let runs = state.world.pids().into_iter().any(|pid| state.world.is_payload(pid));
-    match told {
-        Ok(told) if (told.status == Status::Running) != runs => {
-            Err(format!("truth: told {}, a payload runs: {runs}", told.status))
-        }
-        Err(error) if !error.is_not_found() => Err(format!("truth: {error}")),
-        Ok(_) | Err(_) => Ok(()),
-    }
+fn judge(clean: &World, end: &World) -> Result<(), String> {
+    oracles::authority(end)?;
+    oracles::truth(end, ROOT, ID)?;
+    oracles::residue(&oracles::progress(end, ROOT, ID)?, clean, ROOT)
 }
 
 fn pair(a: usize, b: usize, before: Before, profile: &Profile, deaths: u8) -> Count {
     let clean = set(Before::Absent, profile.clone());
     let world = set(before, profile.clone());
-    let scene = Scene { bodies: vec![REQUESTS[a], REQUESTS[b]], deaths, world };
+    let scene = Scene::new(world).deaths(deaths);
+    let mut scene = [a, b].into_iter().fold(scene, |scene, request| {
+        let (name, body) = REQUESTS[request];
+        scene.client(name, body)
+    });
     let mut judged = HashSet::new();
-    scene.walk(&mut |state| {
+    let count = scene.walk(&mut |moment| {
         // What is judged is the world alone.
-        if !judged.insert(digest(&state.world)) {
+        if !moment.is_over() || !judged.insert(digest(moment.world())) {
             return Ok(());
         }
-        let both = state.actors.iter().all(|actor| actor.end.is_some());
-        assert!(both, "an end is where all have ended");
-        judge(&clean, state).map_err(|what| {
-            let names: Vec<_> = state
-                .actors
-                .iter()
-                .map(|actor| match &actor.end {
-                    Some(End::Told(told)) => format!("{}: {told}", actor.name),
-                    Some(End::Killed) | None => format!("{}: killed", actor.name),
-                })
-                .collect();
-            format!("{before:?}, {}: {what}", names.join(", "))
+        judge(&clean, moment.world())
+            .map_err(|what| format!("{before:?}, {}: {what}", ends(moment)))
+    });
+    count.unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+fn ends(moment: &Moment<'_, '_>) -> String {
+    let ends: Vec<_> = moment
+        .clients()
+        .map(|(name, end)| match end {
+            Some(End::Told(told)) => format!("{name}: {told}"),
+            Some(End::Killed) => format!("{name}: killed"),
+            None => format!("{name}: not over"),
         })
-    })
+        .collect();
+    ends.join(", ")
+}
+
+/// What one of several threads has walked.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    count: Count,
+    largest: usize,
+    seconds: Option<f64>,
 }
 
 /// Walks all pairs, a request with itself too, from everything that a container can be before.
 fn all_pairs(profile: &Profile) -> Count {
-    let mut all = Count::default();
-    for before in [Before::Absent, Before::Created, Before::Running] {
-        for (a, first) in REQUESTS.iter().enumerate() {
-            for (b, second) in REQUESTS.iter().enumerate().skip(a) {
-                let count = pair(a, b, before, profile, 1);
-                println!("{before:?}, {} || {}: {count:?}", first.0, second.0);
-                all.states += count.states;
-                all.transitions += count.transitions;
-                all.ends += count.ends;
-            }
+    let pairs: Vec<(Before, usize, usize)> = [Before::Absent, Before::Created, Before::Running]
+        .into_iter()
+        .flat_map(|before| (0..REQUESTS.len()).map(move |a| (before, a)))
+        .flat_map(|(before, a)| (a..REQUESTS.len()).map(move |b| (before, a, b)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut part = Part::default();
+        while let Some((before, a, b)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let count = pair(*a, *b, *before, profile, 1);
+            let names = [REQUESTS[*a].0, REQUESTS[*b].0].join(" || ");
+            println!("{before:?}, {names}: {count:?}");
+            part.count = sum(part.count, count);
+            part.largest = part.largest.max(count.states);
         }
-    }
+        Part { seconds: busy_seconds(), ..part }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts: Vec<Part> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().expect("a walk that ends well")).collect()
+    });
+    let all = parts.iter().fold(Count::default(), |all, part| sum(all, part.count));
     let Count { ends, states, transitions } = all;
     let name = format!("explored: all pairs, one death anywhere, cgroup {:?}", profile.cgroups);
     let oracles = "0 oracle failures";
     println!("figure: {name} | {states} states, {transitions} transitions, {ends} ends, {oracles}");
+    if let Some(seconds) = parts.iter().map(|part| part.seconds).sum::<Option<f64>>() {
+        let speed = (states as f64 / seconds).round();
+        let name = format!("explorer: speed, oracles included, cgroup {:?}", profile.cgroups);
+        println!("figure: {name} | {speed} states per second and core");
+    }
+    if let Some(peak) = peak_mb() {
+        let largest = parts.iter().map(|part| part.largest).max().unwrap_or(0);
+        let name = format!("explorer: memory of all walks at once, cgroup {:?}", profile.cgroups);
+        println!("figure: {name} | {peak} MB at most, the largest has {largest} states");
+    }
     all
+}
+
+fn sum(a: Count, b: Count) -> Count {
+    Count {
+        ends: a.ends + b.ends,
+        states: a.states + b.states,
+        transitions: a.transitions + b.transitions,
+    }
+}
+
+/// Returns how long this thread has computed, where the kernel says so (proc_pid_schedstat(5)).
+fn busy_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e9)
+}
+
+/// Returns how much memory this process had at most (proc_pid_status(5)).
+fn peak_mb() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1000)
 }
 
 /// Whoever is forked on the way may speak before the one that has forked it.
@@ -260,13 +282,16 @@ fn whoever_goes_on_is_known_in_every_order_of_its_makers() {
             (Before::Absent, ("run", run_forked), "running, true"),
             (Before::Running, ("exec", exec), "Ok(Code(1))"),
         ] {
-            let world = set(before, profile.clone());
-            let scene = Scene { bodies: vec![body], deaths: 0, world };
-            let count = scene.walk(&mut |state| match &state.actors[0].end {
-                Some(End::Told(told)) if told == expected => Ok(()),
-                Some(End::Told(told)) => Err(format!("told: {told}")),
-                Some(End::Killed) | None => Err("it has no end".to_owned()),
+            let mut scene = Scene::new(set(before, profile.clone())).client(body.0, body.1);
+            let count = scene.walk(&mut |moment| match moment.clients().next() {
+                Some((_, Some(End::Told(told)))) if told != expected => {
+                    Err(format!("told: {told}"))
+                }
+                Some((_, Some(End::Told(_)))) => Ok(()),
+                _ if moment.is_over() => Err("it has no end".to_owned()),
+                _ => Ok(()),
             });
+            let count = count.unwrap_or_else(|failure| panic!("{failure}"));
             assert!(count.ends > 0, "{count:?}");
         }
     }

@@ -26,6 +26,9 @@ mod creds;
 mod devices;
 mod fds;
 mod files;
+mod hash;
+mod histories;
+mod kept;
 mod mounts;
 mod names;
 mod open;
@@ -51,12 +54,14 @@ mod tree;
 mod walk;
 
 use std::cell::RefCell;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+pub use self::hash::{Digested, Taken, digest};
+pub use self::histories::{Asked, Body, Gait, Histories, History, Progress, Time};
 pub use self::payload::{Action, Payload};
 pub use self::profile::{Cgroups, Profile};
-pub use self::replay::{Client, Progress, Recorded, Replay, Suspended, Time};
-
+pub use self::replay::Replay;
 pub use self::signals::Signalled;
 pub use self::transition::Transition;
 
@@ -77,7 +82,7 @@ pub type Pid = u32;
 type Answer = Result<u64, Errno>;
 
 /// A kernel with everything that it holds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct World {
     profile: Arc<Profile>,
     tasks: Table<Task>,
@@ -96,6 +101,16 @@ pub struct World {
     boot: u32,
     signals: Arc<Vec<Signalled>>,
     violations: Arc<Vec<String>>,
+}
+
+impl Hash for World {
+    /// Hashes what changes, without the profile and what follows from it.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.tasks, &self.inodes, &self.opens, &self.sockets).hash(state);
+        (&self.mounts, &self.spaces, &self.cgroups, &self.sysctls).hash(state);
+        (self.last_pid, self.makers, self.now_ms, self.boot).hash(state);
+        (&self.signals, &self.violations).hash(state);
+    }
 }
 
 /// A kernel as one client process of a world sees it, in simple mode: a call that would block

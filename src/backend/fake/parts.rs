@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::Answer;
 use crate::sys::{Call, Child, Live, Strings};
 
 /// An operand of a live call.
@@ -44,18 +44,10 @@ impl From<i32> for Part<'_> {
     }
 }
 
-macro_rules! visit {
-    ($call:ident, $see:ident; $($name:ident { $($field:ident),* })*) => {
-        match *$call {
-            $(Call::$name { $($field),* } => { $($see(Part::from($field));)* })*
-        }
-    };
-}
-
-/// Shows each operand of a call.
+/// Hands a macro the operands of every call, behind what it is told beside.
 #[rustfmt::skip]
-pub(super) fn visit<'a>(call: &Call<Live<'a>>, see: &mut dyn FnMut(Part<'a>)) {
-    visit! { call, see;
+macro_rules! each_call {
+    ($then:ident $beside:tt) => { $then! { $beside
         Accept { fd, flags } Await { fd, events, timeout_ms } BpfAttach { cgroup, program }
         BpfLoad { program }
         Capset { effective, permitted, inheritable } Chdir { path } Chroot { path }
@@ -83,31 +75,21 @@ pub(super) fn visit<'a>(call: &Call<Live<'a>>, see: &mut dyn FnMut(Part<'a>)) {
         Statx { dir, path, flags, mask, buf } Symlinkat { target, dir, path } Umask { mask }
         Umount2 { target, flags } Unlinkat { dir, path, flags } Unshare { kinds }
         Wait4 { pid, status, options } Waitid { fd, info, options } Write { fd, bytes }
-    }
+    } };
+}
+pub(super) use each_call;
+
+macro_rules! visit {
+    (($call:ident, $see:ident) $($name:ident { $($field:ident),* })*) => {
+        match *$call {
+            $(Call::$name { $($field),* } => { $($see(Part::from($field));)* })*
+        }
+    };
 }
 
-/// Returns a number that equal calls share; of a room, only the length counts.
-pub(super) fn digest(call: &Call<Live<'_>>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    call.row().name.hash(&mut hasher);
-    visit(call, &mut |part| match part {
-        Part::Child(child) => {
-            (child.namespaces, child.cgroup, child.tasks).hash(&mut hasher);
-            (child.given, child.mapped, child.code).hash(&mut hasher);
-        }
-        Part::In(bytes) => bytes.hash(&mut hasher),
-        Part::List(list) => list.hash(&mut hasher),
-        Part::Number(number) => number.hash(&mut hasher),
-        Part::Out(room) => {
-            room.len().hash(&mut hasher);
-            // Poll reads its room, so its content is part of what is asked.
-            if matches!(call, Call::Poll { .. }) {
-                room.iter().for_each(|cell| cell.get().hash(&mut hasher));
-            }
-        }
-        Part::Text(text) => text.hash(&mut hasher),
-    });
-    hasher.finish()
+/// Shows each operand of a call.
+pub(super) fn visit<'a>(call: &Call<Live<'a>>, see: &mut dyn FnMut(Part<'a>)) {
+    each_call! { visit(call, see) }
 }
 
 /// Returns a call in one line.
@@ -140,6 +122,50 @@ pub(super) fn summary(call: &Call<Live<'_>>) -> String {
 /// Ends a run that asks for what nobody taught the fake.
 pub(super) fn unmodelled(name: &str, what: &str) -> ! {
     panic!("Unmodelled: {name}({what})")
+}
+
+/// Returns whether a call leaves a room as a whole, whatever it is answered.
+pub(super) const fn fills_rooms(call: &Call<Live<'_>>) -> bool {
+    !matches!(
+        call,
+        Call::Getdents64 { .. } | Call::Read { .. } | Call::Readlinkat { .. } | Call::RecvFd { .. }
+    )
+}
+
+/// Returns how much of a room of that length a call has written.
+fn written(call: &Call<Live<'_>>, value: Answer, len: usize) -> usize {
+    match (call, value) {
+        (_, Err(_)) => 0,
+        (Call::RecvFd { .. }, Ok(value)) => {
+            usize::try_from(value & 0xffff_ffff).unwrap_or(len).min(len)
+        }
+        (_, Ok(_)) if fills_rooms(call) => len,
+        (_, Ok(value)) => usize::try_from(value).unwrap_or(len).min(len),
+    }
+}
+
+/// Returns what the kernel wrote, room after room.
+pub(super) fn rooms(call: &Call<Live<'_>>, value: Answer) -> Vec<u8> {
+    let mut rooms = Vec::new();
+    visit(call, &mut |part| {
+        if let Part::Out(room) = part {
+            let len = written(call, value, room.len());
+            rooms.extend(room.iter().take(len).map(Cell::get));
+        }
+    });
+    rooms
+}
+
+/// Writes again what the kernel wrote.
+pub(super) fn feed(call: &Call<Live<'_>>, value: Answer, mut rest: &[u8]) {
+    visit(call, &mut |part| {
+        if let Part::Out(room) = part {
+            let len = written(call, value, room.len());
+            let (bytes, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+            fill(room, bytes);
+            rest = after;
+        }
+    });
 }
 
 /// Writes bytes into a room, as many as both have.

@@ -197,7 +197,8 @@ impl World {
     fn rendezvous(&self, pid: Pid, call: &Call<Live<'_>>) -> Option<Waiting> {
         let Call::Openat2 { dir, path, flags: how, resolve, .. } = *call else { return None };
         let access = how & 3;
-        if how & (flags::O_NONBLOCK | flags::O_PATH) != 0 || access == flags::O_RDWR {
+        let at_once = flags::O_DIRECTORY | flags::O_NONBLOCK | flags::O_PATH;
+        if how & at_once != 0 || access == flags::O_RDWR {
             return None;
         }
         let walk =

@@ -1,53 +1,164 @@
 //! Copy-on-write tables: cloning a world counts references, and changing one copies what changed.
+//!
+//! A table and each of its rows know their hash once somebody has asked for it, until they change:
+//! hashing a world again costs what has changed since.
+//!
+//! **Invariant:** whoever can change a row has made its hash, and the table's, unknown before.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Pid;
+use super::hash::digest;
 
 /// A table whose rows are shared with the clones of its world until they change.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Table<V>(Arc<BTreeMap<u32, Arc<V>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Table<V>(Arc<Rows<V>>);
+
+/// The rows, ascending by their numbers.
+#[derive(Clone, Debug)]
+struct Rows<V> {
+    known: Known,
+    rows: Vec<Row<V>>,
+}
+
+#[derive(Clone, Debug)]
+struct Row<V> {
+    key: u32,
+    known: Known,
+    value: Arc<V>,
+}
+
+/// A hash that may be known: 0 is not yet.
+#[derive(Default)]
+struct Known(AtomicU64);
+
+impl Known {
+    /// Returns the hash, from `find` the first time.
+    fn or(&self, find: impl FnOnce() -> u64) -> u64 {
+        // Whoever finds it finds the same: no order among threads is needed.
+        match self.0.load(Ordering::Relaxed) {
+            0 => {
+                let found = find().max(1);
+                self.0.store(found, Ordering::Relaxed);
+                found
+            }
+            known => known,
+        }
+    }
+
+    fn forget(&mut self) {
+        *self.0.get_mut() = 0;
+    }
+}
+
+impl Clone for Known {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl<V: Eq> PartialEq for Table<V> {
+    fn eq(&self, other: &Self) -> bool {
+        // Shared rows are equal at a glance: an `Arc` compares its address first.
+        let same = |(a, b): (&Row<V>, &Row<V>)| a.key == b.key && a.value == b.value;
+        let (ours, others) = (&self.0.rows, &other.0.rows);
+        Arc::ptr_eq(&self.0, &other.0)
+            || ours.len() == others.len() && ours.iter().zip(others).all(same)
+    }
+}
+
+impl<V: Eq> Eq for Table<V> {}
+
+impl<V: Hash> Hash for Table<V> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Rows { known, rows } = &*self.0;
+        state.write_u64(known.or(|| {
+            let row = |row: &Row<V>| (row.key, row.known.or(|| digest(&row.value)));
+            digest(Folded(rows.iter().map(row)))
+        }));
+    }
+}
+
+/// What an iterator gives, hashed one after the other.
+struct Folded<I>(I);
+
+impl<I: Iterator<Item = (u32, u64)> + Clone> Hash for Folded<I> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for (key, hash) in self.0.clone() {
+            state.write_u32(key);
+            state.write_u64(hash);
+        }
+    }
+}
 
 impl<V> Default for Table<V> {
     fn default() -> Self {
-        Self(Arc::new(BTreeMap::new()))
+        Self(Arc::new(Rows { known: Known::default(), rows: Vec::new() }))
     }
 }
 
 impl<V: Clone> Table<V> {
+    fn place(&self, key: u32) -> Result<usize, usize> {
+        // Numbers are given lowest first, so most rows stand where their number says.
+        let guess = (key as usize).wrapping_sub(1);
+        if self.0.rows.get(guess).is_some_and(|row| row.key == key) {
+            return Ok(guess);
+        }
+        self.0.rows.binary_search_by_key(&key, |row| row.key)
+    }
+
+    /// Returns the rows to be changed.
+    fn rows(&mut self) -> &mut Vec<Row<V>> {
+        let rows = Arc::make_mut(&mut self.0);
+        rows.known.forget();
+        &mut rows.rows
+    }
+
     pub(super) fn get(&self, key: u32) -> Option<&V> {
-        self.0.get(&key).map(|row| &**row)
+        let place = self.place(key).ok()?;
+        self.0.rows.get(place).map(|row| &*row.value)
     }
 
     pub(super) fn get_mut(&mut self, key: u32) -> Option<&mut V> {
-        if !self.0.contains_key(&key) {
-            return None;
-        }
-        Arc::make_mut(&mut self.0).get_mut(&key).map(Arc::make_mut)
+        let place = self.place(key).ok()?;
+        self.rows().get_mut(place).map(|row| {
+            row.known.forget();
+            Arc::make_mut(&mut row.value)
+        })
     }
 
     pub(super) fn insert(&mut self, key: u32, value: V) {
-        Arc::make_mut(&mut self.0).insert(key, Arc::new(value));
+        let row = Row { key, known: Known::default(), value: Arc::new(value) };
+        match self.place(key) {
+            Ok(place) => self.rows()[place] = row,
+            Err(place) => self.rows().insert(place, row),
+        }
     }
 
     pub(super) fn remove(&mut self, key: u32) -> Option<V> {
-        if !self.0.contains_key(&key) {
-            return None;
-        }
-        Arc::make_mut(&mut self.0).remove(&key).map(Arc::unwrap_or_clone)
+        let place = self.place(key).ok()?;
+        Some(Arc::unwrap_or_clone(self.rows().remove(place).value))
     }
 
     pub(super) fn has(&self, key: u32) -> bool {
-        self.0.contains_key(&key)
+        self.place(key).is_ok()
     }
 
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, &V)> {
-        self.0.iter().map(|(key, row)| (*key, &**row))
+        self.0.rows.iter().map(|row| (row.key, &*row.value))
     }
 
     pub(super) fn keys(&self) -> Vec<u32> {
-        self.0.keys().copied().collect()
+        self.0.rows.iter().map(|row| row.key).collect()
     }
 
     /// Returns the lowest number from 1 up that no row has: reuse keeps equal worlds equal.
@@ -56,14 +167,10 @@ impl<V: Clone> Table<V> {
     }
 
     fn free_from(&self, first: u32) -> u32 {
-        let mut free = first;
-        for key in self.0.range(first..).map(|(key, _)| *key) {
-            if key != free {
-                break;
-            }
-            free += 1;
-        }
-        free
+        let before = self.place(first).unwrap_or_else(|place| place);
+        let taken = self.0.rows.iter().skip(before).map(|row| row.key);
+        let held = taken.zip(first..).take_while(|(key, expected)| key == expected);
+        held.last().map_or(first, |(key, _)| key + 1)
     }
 
     /// Adds a row under the lowest free number.

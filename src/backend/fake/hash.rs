@@ -1,14 +1,21 @@
-//! A quick hash, since a walk hashes every world that it comes to.
+//! A quick hash, since whoever explores hashes every world that it comes to.
 //!
 //! Each word is folded in with a full multiplication, as wyhash does.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Returns a number that equal values share, and others hardly: one of 64 bits.
+pub fn digest(value: impl Hash) -> u64 {
+    let mut hasher = Fold::default();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// A hash of 64 bits.
 #[derive(Clone, Copy)]
-pub(crate) struct Fold(u64);
+struct Fold(u64);
 
 impl Default for Fold {
     fn default() -> Self {
@@ -63,11 +70,11 @@ impl Hasher for Fold {
 }
 
 /// For keys that are hashes already.
-pub(crate) type Digested = BuildHasherDefault<Taken>;
+pub type Digested = BuildHasherDefault<Taken>;
 
 /// Takes a key as its own hash.
-#[derive(Default)]
-pub(crate) struct Taken(u64);
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taken(u64);
 
 impl Hasher for Taken {
     fn write(&mut self, _: &[u8]) {

@@ -1,0 +1,93 @@
+//! What has to hold of a machine on which containers were made, whoever made them.
+//!
+//! | oracle | says |
+//! |---|---|
+//! | [`authority`] | nobody was signalled whom no client had made |
+//! | [`truth`] | the status that is told is the kernel's |
+//! | [`progress`] | one `delete --force` removes the container |
+//! | [`residue`] | what is left is what was there before |
+//!
+//! Each takes a world and leaves it as it is: what it has to do, it does on a copy.
+
+use std::cell::RefCell;
+
+use crate::backend::fake::{Process, World};
+use crate::{Error, Runtime, Status};
+
+/// Fails if a process was signalled that no client had made.
+///
+/// # Errors
+///
+/// The signal.
+pub fn authority(world: &World) -> Result<(), String> {
+    match world.signals().iter().find(|signal| signal.maker == 0) {
+        Some(signal) => Err(format!("authority: a stranger was signalled: {signal:?}")),
+        None => Ok(()),
+    }
+}
+
+/// Fails if a container is told to run and no payload does, or the other way round.
+///
+/// It is for machines with no container but that one, at rest.
+///
+/// # Errors
+///
+/// What was told.
+pub fn truth(world: &World, root: &str, id: &str) -> Result<(), String> {
+    let runs = world.pids().into_iter().any(|pid| world.is_payload(pid));
+    let (told, _) = on_a_copy(world, root, |runtime| runtime.container(id)?.state());
+    match told {
+        Ok(told) if (told.status == Status::Running) != runs => {
+            Err(format!("truth: told {}, a payload runs: {runs}", told.status))
+        }
+        Err(error) if !error.is_not_found() => Err(format!("truth: {error}")),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Removes a container by force, and returns the machine without it.
+///
+/// # Errors
+///
+/// Why it is still there.
+pub fn progress(world: &World, root: &str, id: &str) -> Result<World, String> {
+    let (removed, end) = on_a_copy(world, root, |runtime| {
+        let container = runtime.container(id)?;
+        container.force_delete()?;
+        Ok(container.state())
+    });
+    match removed {
+        Ok(Err(error)) if error.is_not_found() => Ok(end),
+        Ok(left) => Err(format!("progress: it is still there: {left:?}")),
+        Err(error) => Err(format!("progress: {error}")),
+    }
+}
+
+/// Fails if something is on a machine that was not there `before`, or the other way round.
+///
+/// The directory `root` may be left: who makes the first container makes it.
+///
+/// # Errors
+///
+/// What is left or lost.
+pub fn residue(world: &World, before: &World, root: &str) -> Result<(), String> {
+    let expected = format!("left: {root}: directory");
+    let mut left = world.residue(before);
+    left.retain(|line| !line.starts_with(&expected));
+    if left.is_empty() { Ok(()) } else { Err(format!("residue: {left:?}")) }
+}
+
+/// Returns what a request comes to on a copy of a machine, and the copy, at rest.
+fn on_a_copy<R>(
+    world: &World,
+    root: &str,
+    request: impl FnOnce(&Runtime<Process<'_>>) -> Result<R, Error>,
+) -> (Result<R, Error>, World) {
+    let world = RefCell::new(world.clone());
+    let pid = world.borrow_mut().client();
+    let answer = Runtime::new(World::process(&world, pid), root);
+    let answer = answer.and_then(|runtime| request(&runtime));
+    world.borrow_mut().end_client(pid);
+    World::settle(&world);
+    (answer, world.into_inner())
+}

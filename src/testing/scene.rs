@@ -1,0 +1,342 @@
+//! The walk: who takes part, what can happen next, and what was seen.
+
+use std::collections::{HashSet, VecDeque};
+
+use super::trace::Counterexample;
+use crate::backend::fake::{
+    Digested, Gait, Histories, History, Pid, Progress, Replay, Time, Transition, World, digest,
+};
+use crate::sys::Errno;
+
+/// Who takes part, on which machine, and what befalls them.
+pub struct Scene<'b> {
+    pub(super) histories: Histories<'b>,
+    clients: Vec<Client>,
+    deaths: u8,
+    faults: u8,
+    world: World,
+}
+
+/// A client before it has begun.
+#[derive(Clone, Copy)]
+struct Client {
+    name: &'static str,
+    first: History,
+}
+
+/// What can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The client of that place asks its next call.
+    Ask(usize),
+    /// The next call of the client of that place fails.
+    Fail(usize, Errno),
+    /// The client of that place is killed.
+    Kill(usize),
+    /// The timeout of the client of that place is over.
+    Time(usize),
+    /// Somebody else moves.
+    World(Transition),
+}
+
+/// How a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End<'s> {
+    /// It was killed.
+    Killed,
+    /// Its body has returned that.
+    Told(&'s str),
+}
+
+impl End<'_> {
+    /// Returns whether the client has told that.
+    #[must_use]
+    pub fn is(self, told: &str) -> bool {
+        matches!(self, Self::Told(text) if text == told)
+    }
+}
+
+/// What a walk has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// States in which nothing more can happen.
+    pub ends: usize,
+    /// Different states.
+    pub states: usize,
+    /// Ways from one state to the next.
+    pub transitions: usize,
+}
+
+/// A state as an oracle sees it.
+#[derive(Clone, Copy)]
+pub struct Moment<'s, 'b> {
+    scene: &'s Scene<'b>,
+    state: &'s State,
+    over: bool,
+}
+
+/// A client on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Actor {
+    pid: Pid,
+    pub(super) at: History,
+    /// Who has killed it, if anybody has.
+    killed: Option<Killer>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Killer {
+    /// The walk, as one of its deaths.
+    Death,
+    /// Another process of the world.
+    Signal,
+}
+
+/// A state of everything.
+#[derive(Clone)]
+pub(super) struct State {
+    pub(super) world: World,
+    pub(super) actors: Box<[Actor]>,
+    deaths: u8,
+    faults: u8,
+}
+
+/// How a state was reached first: from which one, and by which of what could happen there.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) before: u32,
+    pub(super) choice: u16,
+}
+
+/// The number of the first state; others have that of the step to them.
+const FIRST: u32 = u32::MAX;
+
+impl<'b> Scene<'b> {
+    /// Returns a scene on that machine, without a client, a death and a fault.
+    #[must_use]
+    pub fn new(world: World) -> Self {
+        let histories = Histories::default();
+        Self { histories, clients: Vec::new(), deaths: 0, faults: 0, world }
+    }
+
+    /// Adds a client: a process of the runtime's, its body, and what came of it in words.
+    ///
+    /// The body is run again and again, so it must ask the same whenever it is answered the same:
+    /// no clock, no chance and no state but the kernel's.
+    #[must_use]
+    pub fn client(mut self, name: &'static str, body: impl Fn(&Replay<'_>) -> String + 'b) -> Self {
+        let first = self.histories.add(Box::new(body));
+        self.clients.push(Client { name, first });
+        self
+    }
+
+    /// Lets so many clients be killed, each anywhere.
+    #[must_use]
+    pub const fn deaths(mut self, deaths: u8) -> Self {
+        self.deaths = deaths;
+        self
+    }
+
+    /// Lets so many calls of clients fail, each anywhere and with every error of its row in
+    /// [`TABLE`](crate::sys::TABLE). That is a large walk.
+    #[must_use]
+    pub const fn faults(mut self, faults: u8) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Walks everything, asking `oracle` in each state, and returns what there was.
+    ///
+    /// # Errors
+    ///
+    /// A shortest way to a state in which a process did what no correct process does, a client was
+    /// killed by another process, nobody can go on and somebody has not ended, or the oracle says
+    /// what is wrong.
+    pub fn walk(
+        &mut self,
+        oracle: &mut dyn FnMut(&Moment<'_, 'b>) -> Result<(), String>,
+    ) -> Result<Count, Box<Counterexample>> {
+        let first = self.first();
+        let mut count = Count { states: 1, ..Count::default() };
+        let mut seen: HashSet<u64, Digested> = HashSet::default();
+        seen.insert(first.digest());
+        let mut steps: Vec<Step> = Vec::new();
+        let mut waiting = VecDeque::from([(FIRST, first)]);
+        while let Some((number, state)) = waiting.pop_front() {
+            let behind = self.behind(&state);
+            let goes_on =
+                |(event, _): &(Event, State)| !matches!(event, Event::Fail(..) | Event::Kill(_));
+            let over = !behind.iter().any(goes_on);
+            count.ends += usize::from(over);
+            if let Err(what) = self.judge(&state, over, oracle) {
+                return Err(Box::new(self.tell(what, &steps, number)));
+            }
+            for (choice, (_, next)) in (0..).zip(behind) {
+                count.transitions += 1;
+                if seen.insert(next.digest()) {
+                    count.states += 1;
+                    let reached = u32::try_from(steps.len()).unwrap_or(FIRST);
+                    assert!(reached < FIRST, "a walk of four billion states");
+                    steps.push(Step { before: number, choice });
+                    waiting.push_back((reached, next));
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    fn judge(
+        &self,
+        state: &State,
+        over: bool,
+        oracle: &mut dyn FnMut(&Moment<'_, 'b>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        if let [first, ..] = state.world.violations() {
+            return Err(format!("violation: {first}"));
+        }
+        for (client, actor) in self.clients.iter().zip(&state.actors) {
+            if actor.killed == Some(Killer::Signal) {
+                return Err(format!("authority: {} was killed by somebody else", client.name));
+            }
+            if over && self.is_going(actor) {
+                return Err(format!("deadlock: {} waits for ever", client.name));
+            }
+        }
+        oracle(&Moment { scene: self, state, over })
+    }
+
+    pub(super) fn first(&self) -> State {
+        let mut world = self.world.clone();
+        let mut actor = |first| Actor { pid: world.client(), at: first, killed: None };
+        let actors = self.clients.iter().map(|client| actor(client.first)).collect();
+        State { world, actors, deaths: 0, faults: 0 }
+    }
+
+    fn is_going(&self, actor: &Actor) -> bool {
+        actor.killed.is_none() && self.histories.told(actor.at).is_none()
+    }
+
+    pub(super) fn name(&self, place: usize) -> &'static str {
+        self.clients.get(place).map_or("nobody", |client| client.name)
+    }
+
+    /// Everything that can happen in a state, and the state behind it.
+    pub(super) fn behind(&mut self, state: &State) -> Vec<(Event, State)> {
+        let going: Vec<usize> =
+            (0..state.actors.len()).filter(|at| self.is_going(&state.actors[*at])).collect();
+        let mut found = Vec::new();
+        for transition in state.world.transitions() {
+            self.add(&mut found, state, Event::World(transition));
+        }
+        for place in &going {
+            self.add(&mut found, state, Event::Ask(*place));
+        }
+        if found.is_empty() {
+            for place in &going {
+                self.add(&mut found, state, Event::Time(*place));
+            }
+        }
+        for place in &going {
+            if state.deaths < self.deaths {
+                self.add(&mut found, state, Event::Kill(*place));
+            }
+            if state.faults < self.faults {
+                for errno in self.histories.errnos(state.actors[*place].at) {
+                    self.add(&mut found, state, Event::Fail(*place, *errno));
+                }
+            }
+        }
+        found
+    }
+
+    /// Adds an event with the state behind it, if it can happen.
+    fn add(&mut self, found: &mut Vec<(Event, State)>, state: &State, event: Event) {
+        let mut next = match event {
+            Event::Ask(place) => self.advance(state, place, Time::Stands),
+            Event::Time(place) => self.advance(state, place, Time::Passes),
+            Event::Fail(place, errno) => {
+                let mut next = state.clone();
+                let after = self.histories.fail(next.actors[place].at, errno);
+                self.reach(&mut next, place, after);
+                next.faults += 1;
+                Some(next)
+            }
+            Event::Kill(place) => {
+                let mut next = state.clone();
+                let actor = &mut next.actors[place];
+                next.world.kill_client(actor.pid);
+                actor.killed = Some(Killer::Death);
+                next.deaths += 1;
+                Some(next)
+            }
+            Event::World(transition) => {
+                let mut next = state.clone();
+                next.world.apply(transition);
+                Some(next)
+            }
+        };
+        if let Some(next) = &mut next {
+            next.world.hurry();
+        }
+        found.extend(next.map(|next| (event, next)));
+    }
+
+    /// The state behind a client's next call that concerns others, if it can be performed.
+    fn advance(&mut self, state: &State, place: usize, time: Time) -> Option<State> {
+        let Actor { pid, at, .. } = state.actors[place];
+        // While there can be a fault, every call is one at which it can be.
+        let gait = if state.faults < self.faults { Gait::Step } else { Gait::Stride };
+        if !self.histories.can_advance(&state.world, (pid, at), (gait, time)) {
+            return None;
+        }
+        let mut next = state.clone();
+        match self.histories.advance(&mut next.world, (pid, at), (gait, time)) {
+            Progress::Asked(after) => self.reach(&mut next, place, after),
+            // It has begun to wait at a fifo, which others can see.
+            Progress::Blocked => (),
+            Progress::Killed => next.actors[place].killed = Some(Killer::Signal),
+        }
+        Some(next)
+    }
+
+    /// Brings a client somewhere, and ends its process at the end of its body.
+    fn reach(&self, state: &mut State, place: usize, at: History) {
+        let actor = &mut state.actors[place];
+        actor.at = at;
+        if self.histories.told(at).is_some() {
+            state.world.end_client(actor.pid);
+        }
+    }
+}
+
+impl State {
+    fn digest(&self) -> u64 {
+        digest((&self.world, &self.actors, self.deaths, self.faults))
+    }
+}
+
+impl<'s> Moment<'s, '_> {
+    /// Returns the machine.
+    #[must_use]
+    pub const fn world(&self) -> &'s World {
+        &self.state.world
+    }
+
+    /// Returns whether nothing more can happen.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Returns each client by its name, with its end if it has one.
+    pub fn clients(&self) -> impl Iterator<Item = (&'static str, Option<End<'s>>)> {
+        let (scene, actors) = (self.scene, &self.state.actors);
+        scene.clients.iter().zip(actors).map(move |(client, actor)| {
+            let end = match actor.killed {
+                Some(_) => Some(End::Killed),
+                None => scene.histories.told(actor.at).map(End::Told),
+            };
+            (client.name, end)
+        })
+    }
+}
