@@ -11,11 +11,11 @@
 //!
 //! `COFFERDAM_PROGRAMS` says how many programs there are, `COFFERDAM_SEED` where they begin.
 //!
-//! **Invariant:** no call waits: whatever could is asked in the form that does not.
-//!
 //! Children and cgroups act in their own time: the fake is let come to rest after each call, and
 //! Linux is waited for as long as it does not say the same of who is dead, which cgroups there are,
 //! and who in them is frozen.
+//!
+//! **Invariant:** no call waits: whatever could is asked in the form that does not.
 //!
 //! **Invariant:** nothing is changed but what the program has made: a path has at most one `..`, as
 //! has each link, and the directory lies deeper than that reaches, as do those of the cgroups.

@@ -148,6 +148,9 @@ fn program(life: Life) -> Program {
             builder.call(Call::Read { fd: socket, buf: Room { len: 1 } });
         }
         Life::Sleeps => {
+            // It has nobody to hear from, and goes with the test even where that is killed.
+            let (option, a) = (flags::PR_SET_PDEATHSIG, u64::from(flags::SIGKILL));
+            builder.call(Call::Prctl { option, a, b: 0, c: 0, d: 0 });
             let (command, argument) = (flags::F_SETFD, flags::FD_CLOEXEC);
             builder.call(Call::Fcntl { fd: socket, command, argument });
             let path = builder.text("/bin/sleep");
