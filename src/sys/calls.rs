@@ -13,7 +13,7 @@ use super::errno::Errno;
 use super::form::{Bind, Binder, Compiled, Form, Live, Operand};
 
 /// One row of the table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The call's name as its man page has it.
     pub name: &'static str,

@@ -26,7 +26,8 @@ pub fn authority(world: &World) -> Result<(), String> {
     }
 }
 
-/// Fails if a container is told to run and no payload does, or the other way round.
+/// Fails if a container is told to run or to be paused and no payload is there, or the other way
+/// round.
 ///
 /// It is for machines with no container but that one, at rest.
 ///
@@ -37,10 +38,11 @@ pub fn truth(world: &World, root: &str, id: &str) -> Result<(), String> {
     let runs = world.pids().into_iter().any(|pid| world.is_payload(pid));
     let (told, _) = on_a_copy(world, root, |runtime| runtime.container(id)?.state());
     match told {
-        Ok(told) if (told.status == Status::Running) != runs => {
+        Ok(told) if matches!(told.status, Status::Paused | Status::Running) != runs => {
             Err(format!("truth: told {}, a payload runs: {runs}", told.status))
         }
         Err(error) if !error.is_not_found() => Err(format!("truth: {error}")),
+        Err(_) if runs => Err("truth: the payload of no container runs".to_owned()),
         Ok(_) | Err(_) => Ok(()),
     }
 }

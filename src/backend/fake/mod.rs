@@ -73,7 +73,7 @@ use self::procs::Task;
 use self::sockets::Socket;
 use self::spaces::Space;
 use self::table::Table;
-use crate::sys::{Call, Errno, Kernel, Live};
+use crate::sys::{Call, Errno, Kernel, Live, Row};
 
 /// A process by its number, as the first pid namespace counts.
 pub type Pid = u32;
@@ -101,10 +101,18 @@ pub struct World {
     boot: u32,
     signals: Arc<Vec<Signalled>>,
     violations: Arc<Vec<String>>,
+    watched: Option<Watched>,
+}
+
+/// What programs of children have asked since somebody began to watch, and which call fails.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Watched {
+    asked: Vec<Row>,
+    fault: Option<(usize, Errno)>,
 }
 
 impl Hash for World {
-    /// Hashes what changes, without the profile and what follows from it.
+    /// Hashes what changes, without the profile and what follows from it, and who watches.
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.tasks, &self.inodes, &self.opens, &self.sockets).hash(state);
         (&self.mounts, &self.spaces, &self.cgroups, &self.sysctls).hash(state);
@@ -157,6 +165,18 @@ impl World {
     #[must_use]
     pub fn violations(&self) -> &[String] {
         &self.violations
+    }
+
+    /// Begins to watch what children's programs ask: the call of that number, counted from 0, fails
+    /// with that error.
+    pub fn watch_programs(&mut self, fault: Option<(usize, Errno)>) {
+        self.watched = Some(Watched { asked: Vec::new(), fault });
+    }
+
+    /// Returns what children's programs have asked since [`World::watch_programs`].
+    #[must_use]
+    pub fn asked_by_programs(&self) -> &[Row] {
+        self.watched.as_ref().map_or(&[], |watched| &watched.asked)
     }
 
     /// Returns the milliseconds since the machine came up.

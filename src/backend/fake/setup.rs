@@ -40,6 +40,7 @@ impl World {
             boot: 1,
             signals: Arc::default(),
             violations: Arc::default(),
+            watched: None,
         };
         let home = Place { mount: ROOT_MOUNT, ino: Ino::Plain(ROOT) };
         let mut init = Task::new(0, Role::Reaper, home);
