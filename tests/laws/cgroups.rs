@@ -126,6 +126,9 @@ crate::laws! {
             assert_eq!(group.write(silent, "1"), Err(Errno::EINVAL));
             let heard = if v1 { "freezer.state" } else { "cgroup.freeze" };
             assert_eq!(group.write(heard, ""), Ok(()), "nothing is written");
+            let path = format!("{}/{heard}", group.path);
+            let file = ground.open_absolute(&path, flags::O_WRONLY).unwrap();
+            assert_eq!(ground.call(Call::Ftruncate { fd: file.raw(), length: 40 }), Ok(0));
         }
     }
 

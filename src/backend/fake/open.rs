@@ -276,6 +276,10 @@ impl World {
             // A file of pidfs, which no size can be set of; law `a_process_has_no_length`.
             return Err(Errno::EOPNOTSUPP);
         }
+        if matches!(open.place().ino, Ino::CgroupFile(..)) && open.writes() {
+            // It is not refused and does nothing; law `a_file_of_a_cgroup_does_what_its_mode_says`.
+            return Ok(0);
+        }
         let Ino::Plain(row) = open.place().ino else { return Err(Errno::EINVAL) };
         let Some(inode) = self.inodes.get(row).filter(|_| open.writes()) else {
             return Err(Errno::EINVAL);

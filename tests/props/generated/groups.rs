@@ -32,11 +32,12 @@ pub(crate) struct Groups<'k, K: Kernel> {
     kernel: &'k K,
     trees: &'k Trees,
     used: Cell<bool>,
+    killed: Cell<bool>,
 }
 
 impl<'k, K: Kernel> Groups<'k, K> {
     pub(crate) const fn new(kernel: &'k K, trees: &'k Trees) -> Self {
-        Self { kernel, trees, used: Cell::new(false) }
+        Self { kernel, trees, used: Cell::new(false), killed: Cell::new(false) }
     }
 
     /// Returns the path of a cgroup, or of a file of it.
@@ -49,6 +50,17 @@ impl<'k, K: Kernel> Groups<'k, K> {
 
     pub(crate) fn open(&self, path: &str, how: u64) -> Result<Fd<'k, K>, Errno> {
         self.kernel.open_with(CWD, &CString::new(path).unwrap(), how, 0)
+    }
+
+    /// Takes note of a write that may kill.
+    pub(crate) fn note(&self, file: &str) {
+        self.killed.set(self.killed.get() || file == "cgroup.kill");
+    }
+
+    /// Returns whether whoever is born in a cgroup might be taken for one that was to be killed
+    /// before: Linux 6.18 compares how often its maker's cgroup was, and not its own.
+    pub(crate) fn is_deadly(&self, group: Group) -> bool {
+        self.killed.get() && matches!(group.tree, Tree::Two)
     }
 
     fn read(&self, path: &str) -> Result<String, Errno> {

@@ -37,6 +37,9 @@ impl<K: Kernel> Player<'_, K> {
                     if self.groups.is_freezing(group) {
                         return Ok("it would be frozen".to_owned());
                     }
+                    if self.groups.is_deadly(group) {
+                        return Ok("it might be killed".to_owned());
+                    }
                     let opened = |file, how| self.groups.open(&self.groups.path(group, file), how);
                     match group.tree {
                         Tree::One => tasks = Some(opened("tasks", flags::O_WRONLY)?),
@@ -78,6 +81,7 @@ impl<K: Kernel> Player<'_, K> {
             Step::Put { group, file, text } => {
                 let open = self.groups.open(&self.groups.path(group, file), flags::O_WRONLY)?;
                 let call = Call::Write { fd: open.raw(), bytes: text.as_bytes() };
+                self.groups.note(file);
                 self.ask(call).map(|value| value.to_string())
             }
             _ => unreachable!("{step:?} is no step on cgroups"),
