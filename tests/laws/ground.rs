@@ -145,8 +145,12 @@ impl<'k, K: Kernel> Ground<'k, K> {
         write(&mut builder);
         exec(&mut builder, &["/bin/sleep", "1000"]);
         let born = self.spawn(&builder.finish(), How::default()).unwrap();
-        // Its end of the socket is closed by execve(2).
+        // Its end of the socket is closed by execve(2), which tells its arguments a moment later.
         assert_eq!(born.hear(), b"");
+        let told = || self.read(&format!("/proc/{}/cmdline", born.pid)).unwrap();
+        while told() != "/bin/sleep\x001000\0" {
+            std::thread::yield_now();
+        }
         born
     }
 
