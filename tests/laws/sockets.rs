@@ -150,6 +150,15 @@ crate::laws! {
         assert_eq!(ground.call(call), Err(Errno::EPIPE));
     }
 
+    fn sending_what_is_not_open_tells_of_a_reset_first(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        ground.kernel.write_all(b.raw(), b"unread").unwrap();
+        drop(a);
+        let call: Call<Live<'_>> = Call::SendFd { socket: b.raw(), bytes: b"x", fd: 2_147_483_000 };
+        assert_eq!(ground.call(call), Err(Errno::ECONNRESET));
+        assert_eq!(ground.call(call), Err(Errno::EBADF));
+    }
+
     fn writing_packets_tells_of_a_reset_too(ground) {
         let [a, b] = ground.kernel.socketpair().unwrap();
         ground.kernel.write_all(b.raw(), b"unread").unwrap();
