@@ -159,6 +159,18 @@ crate::laws! {
         assert_eq!(ground.call(call), Err(Errno::EBADF));
     }
 
+    fn one_empty_message_left_unread_resets_nobody(ground) {
+        for (count, heard) in [(1, Ok((vec![], None))), (2, Err(Errno::ECONNRESET))] {
+            let [a, b] = ground.kernel.socketpair().unwrap();
+            for _ in 0..count {
+                let call: Call<Live<'_>> = Call::Send { socket: b.raw(), bytes: b"" };
+                assert_eq!(ground.call(call), Ok(0));
+            }
+            drop(a);
+            assert_eq!(receive(ground, &b), heard);
+        }
+    }
+
     fn writing_packets_tells_of_a_reset_too(ground) {
         let [a, b] = ground.kernel.socketpair().unwrap();
         ground.kernel.write_all(b.raw(), b"unread").unwrap();

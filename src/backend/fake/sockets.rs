@@ -228,7 +228,9 @@ impl World {
             && let Some(peer) = self.sockets.get_mut(peer)
         {
             peer.peer = Peer::Gone;
-            peer.reset = !socket.inbox.is_empty();
+            // Law `one_empty_message_left_unread_resets_nobody`.
+            let full = |message: &Message| !message.bytes.is_empty();
+            peer.reset = socket.inbox.len() > 1 || socket.inbox.iter().any(full);
         }
         for message in socket.inbox {
             if let Some(open) = message.open {
