@@ -84,6 +84,14 @@ crate::laws! {
         assert_eq!(ground.kernel.poll([(read.raw(), flags::POLLIN)], 0), Ok([flags::POLLHUP]));
     }
 
+    fn a_pipe_that_is_opened_again_hangs_up_as_before(ground) {
+        let [read, write] = ground.kernel.pipe().unwrap();
+        drop(write);
+        let path = format!("/proc/self/fd/{}", read.raw());
+        let again = ground.open_absolute(&path, flags::O_RDONLY | flags::O_NONBLOCK).unwrap();
+        assert_eq!(ground.kernel.poll([(again.raw(), flags::POLLIN)], 0), Ok([flags::POLLHUP]));
+    }
+
     fn a_write_to_a_pipe_without_readers_is_epipe(ground) {
         let [read, write] = ground.kernel.pipe().unwrap();
         drop(read);

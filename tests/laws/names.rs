@@ -8,6 +8,40 @@ use crate::Ground;
 const NOTHING: i32 = 2_147_483_000;
 
 crate::laws! {
+    fn a_cgroup_may_have_a_name_of_256_bytes(ground) {
+        let tops = ground.place.v1.get("freezer").into_iter().chain(&ground.place.v2);
+        if tops.clone().next().is_none() {
+            return ground.miss("no cgroups");
+        }
+        for top in tops {
+            let made = ground.kernel.mkdir(CWD, &crate::name(top.as_str()), 0o755);
+            assert!(matches!(made, Ok(()) | Err(Errno::EEXIST)), "{made:?}");
+            let long = crate::name(format!("{top}/{}", "n".repeat(256)));
+            assert_eq!(ground.kernel.unlink(CWD, &long, flags::AT_REMOVEDIR), Err(Errno::ENOENT));
+            ground.kernel.mkdir(CWD, &long, 0o755).unwrap();
+            ground.kernel.unlink(CWD, &long, flags::AT_REMOVEDIR).unwrap();
+        }
+    }
+
+    fn a_cgroup_has_no_files_of_others(ground) {
+        let tops = ground.place.v1.get("freezer").into_iter().chain(&ground.place.v2);
+        if tops.clone().next().is_none() {
+            return ground.miss("no cgroups");
+        }
+        for top in tops {
+            let made = ground.kernel.mkdir(CWD, &crate::name(top.as_str()), 0o755);
+            assert!(matches!(made, Ok(()) | Err(Errno::EEXIST)), "{made:?}");
+            let path = crate::name(format!("{top}/x"));
+            let (path, mode) = (path.as_c_str(), flags::S_IFIFO | 0o600);
+            let fifo: Call<Live<'_>> = Call::Mknodat { dir: CWD, path, mode, device: 0 };
+            assert_eq!(ground.call(fifo), Err(Errno::EPERM));
+            let link: Call<Live<'_>> = Call::Symlinkat { target: c"y", dir: CWD, path };
+            assert_eq!(ground.call(link), Err(Errno::EPERM));
+            let file = ground.open_absolute(&format!("{top}/x"), flags::O_CREAT);
+            assert_eq!(file.err(), Some(Errno::EACCES));
+        }
+    }
+
     fn a_slash_after_what_is_to_be_made_is_eisdir(ground) {
         ground.file("f", b"");
         ground.symlink("nothing", "l");

@@ -24,6 +24,7 @@ crate::laws! {
         born.signal(flags::SIGKILL).unwrap();
         born.wait(flags::WEXITED).unwrap();
         assert_eq!(born.signal(flags::SIGTERM), Err(Errno::ESRCH));
+        assert_eq!(born.signal(65), Err(Errno::ESRCH));
         assert_eq!(state(ground, born.pid), Err(Errno::ENOENT));
         let pid = born.pid;
         assert_eq!(ground.call(Call::PidfdOpen { pid, flags: 0 }), Err(Errno::ESRCH));

@@ -150,6 +150,27 @@ crate::laws! {
         assert_eq!(ground.call(call), Err(Errno::EPIPE));
     }
 
+    fn sending_what_is_not_open_tells_of_a_reset_first(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        ground.kernel.write_all(b.raw(), b"unread").unwrap();
+        drop(a);
+        let call: Call<Live<'_>> = Call::SendFd { socket: b.raw(), bytes: b"x", fd: 2_147_483_000 };
+        assert_eq!(ground.call(call), Err(Errno::ECONNRESET));
+        assert_eq!(ground.call(call), Err(Errno::EBADF));
+    }
+
+    fn one_empty_message_left_unread_resets_nobody(ground) {
+        for (count, heard) in [(1, Ok((vec![], None))), (2, Err(Errno::ECONNRESET))] {
+            let [a, b] = ground.kernel.socketpair().unwrap();
+            for _ in 0..count {
+                let call: Call<Live<'_>> = Call::Send { socket: b.raw(), bytes: b"" };
+                assert_eq!(ground.call(call), Ok(0));
+            }
+            drop(a);
+            assert_eq!(receive(ground, &b), heard);
+        }
+    }
+
     fn writing_packets_tells_of_a_reset_too(ground) {
         let [a, b] = ground.kernel.socketpair().unwrap();
         ground.kernel.write_all(b.raw(), b"unread").unwrap();

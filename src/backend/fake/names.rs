@@ -46,6 +46,15 @@ impl World {
         self.may(pid, directory.ino, 3)
     }
 
+    /// Refuses what only mkdir(2) makes in cgroupfs; law `a_cgroup_has_no_files_of_others`.
+    fn barren(&self, walked: &Walked) -> Result<(), Errno> {
+        match walked.parent.ino {
+            Ino::Cgroup(_) if self.is_dead(walked.parent.ino) => Err(Errno::ENOENT),
+            Ino::Cgroup(_) => Err(Errno::EPERM),
+            _ => Ok(()),
+        }
+    }
+
     /// Walks to where a name is to be made, which must not be there yet.
     fn vacant(&self, pid: Pid, at: (RawFd, &[u8])) -> Result<Walked, Errno> {
         let mut walked = self.parent(pid, at)?;
@@ -72,6 +81,7 @@ impl World {
         if walked.slash {
             return Err(Errno::ENOENT);
         }
+        self.barren(&walked)?;
         let node = match mode & flags::S_IFMT {
             0 | flags::S_IFREG => Node::file(b""),
             flags::S_IFIFO => Node::Fifo(super::pipes::Pipe::default()),
@@ -97,6 +107,7 @@ impl World {
         if walked.slash {
             return Err(Errno::ENOENT);
         }
+        self.barren(&walked)?;
         let row = self.make(pid, &walked, (Node::Link(target.into()), 0o777))?;
         if let Some(inode) = self.inodes.get_mut(row) {
             inode.mode = 0o777;

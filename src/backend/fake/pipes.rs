@@ -186,7 +186,7 @@ impl World {
         self.task_mut(pid).waiting = None;
         let joined = self.has_writer(row);
         let Some(pipe) = self.pipe_mut(row) else { return Err(Errno::ENXIO) };
-        let before = if joined { 0 } else { pipe.written_to };
+        let before = if joined || met { 0 } else { pipe.written_to };
         if access != flags::O_RDONLY {
             pipe.written_to += 1;
         }

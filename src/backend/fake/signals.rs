@@ -26,9 +26,6 @@ pub struct Signalled {
 
 impl World {
     pub(super) fn kill(&mut self, pid: Pid, number: i32, signal: u32) -> Answer {
-        if signal > 64 {
-            return Err(Errno::EINVAL);
-        }
         if number <= 0 {
             super::parts::unmodelled("kill", &format!("{number}, {signal}: process groups"));
         }
@@ -38,9 +35,6 @@ impl World {
 
     pub(super) fn pidfd_send_signal(&mut self, pid: Pid, fd: RawFd, signal: u32) -> Answer {
         let What::Pidfd(target) = self.open_of(pid, fd)?.what else { return Err(Errno::EBADF) };
-        if signal > 64 {
-            return Err(Errno::EINVAL);
-        }
         let target = target.ok_or(Errno::ESRCH)?;
         self.send(pid, target, signal)
     }
@@ -57,6 +51,12 @@ impl World {
     }
 
     fn send(&mut self, pid: Pid, target: Pid, signal: u32) -> Answer {
+        if !self.tasks.has(target) {
+            return Err(Errno::ESRCH);
+        }
+        if signal > 64 {
+            return Err(Errno::EINVAL);
+        }
         let (from, to) = (&self.task(pid).creds, self.task(target));
         let space = to.space(Kind::User);
         if from.uid != to.creds.uid && !self.capable_in(pid, KILL, space) {

@@ -125,15 +125,20 @@ impl World {
         }
     }
 
+    /// Tells of a reset, once, whoever sends packets.
+    fn tell_reset(&mut self, row: u32) -> Result<(), Errno> {
+        match self.sockets.get_mut(row) {
+            // Law `sending_packets_tells_of_a_reset_first`: a stream is at its end before.
+            Some(socket) if socket.kind == flags::SOCK_SEQPACKET => {
+                if std::mem::take(&mut socket.reset) { Err(Errno::ECONNRESET) } else { Ok(()) }
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Puts a message into the inbox at the other end.
     pub(super) fn send_message(&mut self, row: u32, bytes: &[u8], open: Option<u32>) -> Answer {
-        // Law `sending_packets_tells_of_a_reset_first`: a stream is at its end before.
-        if let Some(socket) = self.sockets.get_mut(row)
-            && socket.kind == flags::SOCK_SEQPACKET
-            && std::mem::take(&mut socket.reset)
-        {
-            return Err(Errno::ECONNRESET);
-        }
+        self.tell_reset(row)?;
         let Some(socket) = self.sockets.get(row) else { return Err(Errno::EBADF) };
         if socket.domain != flags::AF_UNIX {
             super::parts::unmodelled("sendmsg", "to a netlink socket");
@@ -168,8 +173,11 @@ impl World {
     pub(super) fn send_fd(&mut self, pid: Pid, socket: RawFd, load: (&[u8], RawFd)) -> Answer {
         let row = self.socket_of(pid, socket)?;
         let (bytes, fd) = load;
-        let entry = self.entry(pid, fd)?;
-        self.send_message(row, bytes, Some(entry.open))
+        match self.entry(pid, fd) {
+            Ok(entry) => self.send_message(row, bytes, Some(entry.open)),
+            // Law `sending_packets_tells_of_a_reset_first`: before all else.
+            Err(errno) => self.tell_reset(row).and(Err(errno)),
+        }
     }
 
     /// Takes a message out of an inbox; what `buf` does not hold of a packet is lost.
@@ -220,7 +228,9 @@ impl World {
             && let Some(peer) = self.sockets.get_mut(peer)
         {
             peer.peer = Peer::Gone;
-            peer.reset = !socket.inbox.is_empty();
+            // Law `one_empty_message_left_unread_resets_nobody`.
+            let full = |message: &Message| !message.bytes.is_empty();
+            peer.reset = socket.inbox.len() > 1 || socket.inbox.iter().any(full);
         }
         for message in socket.inbox {
             if let Some(open) = message.open {
