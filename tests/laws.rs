@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
-use cofferdam::backend::fake::{Cgroups, Payload, Process, Profile, World};
+use cofferdam::backend::fake::{AppArmor, Cgroups, Payload, Process, Profile, World};
 use cofferdam::sys::{Call, Errno, Kernel, Live};
 
 mod laws {
@@ -23,6 +23,7 @@ mod laws {
     pub(crate) mod fifos;
     pub(crate) mod files;
     pub(crate) mod ground;
+    pub(crate) mod labels;
     #[cfg(all(feature = "linux", target_os = "linux"))]
     pub(crate) mod linux;
     pub(crate) mod locks;
@@ -63,9 +64,11 @@ macro_rules! laws {
 fn on_fake(law: impl Fn(&Ground<'_, Listed<'_, Process<'_>>>)) {
     let mut missed = Vec::new();
     for cgroups in [Cgroups::V2, Cgroups::V1] {
-        let mut fresh = World::new(Profile { cgroups, ..Profile::default() });
+        let apparmor = AppArmor::On([laws::labels::LOADED].into());
+        let mut fresh = World::new(Profile { apparmor, cgroups, ..Profile::default() });
         fresh.payload("/bin/sleep", Payload::sleep());
         fresh.payload("/bin/false", Payload::exit(1));
+        fresh.payload("/bin/true", Payload::exit(0));
         fresh.mkdir("/run/law");
         let pid = fresh.client();
         let world = RefCell::new(fresh);

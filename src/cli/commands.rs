@@ -156,7 +156,7 @@ pub(super) const COMMANDS: &[Command] = &[
             DETACH,
             PID_FILE,
             value("process-label", "", "a label for SELinux (not supported)"),
-            value("apparmor", "", "a profile for AppArmor (not supported)"),
+            value("apparmor", "", "run under this AppArmor profile"),
             switch("no-new-privs", "", "let no file add to its powers"),
             value("cap", "c", "a further capability; repeatable"),
             PRESERVE_FDS,

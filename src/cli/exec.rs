@@ -21,7 +21,7 @@ pub(super) fn exec(session: &Session<'_>, parsed: &Parsed) -> Result<u8, Problem
 }
 
 fn attempt(session: &Session<'_>, parsed: &Parsed) -> Result<u8, Problem> {
-    for flag in ["process-label", "apparmor", "cgroup"] {
+    for flag in ["process-label", "cgroup"] {
         if parsed.value(flag).is_some_and(|value| !value.is_empty()) {
             return Err(Problem::new(format!("--{flag} is not supported")));
         }
@@ -94,6 +94,7 @@ fn completed(mut process: Process, own: Option<Process>) -> Process {
     if process.rlimits.is_empty() {
         process.rlimits = own.rlimits;
     }
+    process.apparmor_profile = process.apparmor_profile.or(own.apparmor_profile);
     process
 }
 
@@ -131,6 +132,9 @@ fn adapted(
         process.user.groups.push(id("additional-gids", group)?);
     }
     process.no_new_privs |= parsed.has("no-new-privs");
+    if let Some(profile) = parsed.value("apparmor").filter(|profile| !profile.is_empty()) {
+        process.apparmor_profile = Some(profile.to_owned());
+    }
     let (caps, unknown) = capabilities(parsed.values("cap"));
     if !unknown.is_empty() {
         let names = unknown.join(" ");

@@ -47,7 +47,7 @@ fn document() -> Value {
                 "rdma": false,
             },
             "seccomp": seccomp(),
-            "apparmor": { "enabled": false },
+            "apparmor": { "enabled": true },
             "selinux": { "enabled": false },
             "intelRdt": { "enabled": false },
             "mountExtensions": { "idmap": { "enabled": false } },

@@ -13,7 +13,7 @@ use crate::sys::flags::{
     RESOLVE_NO_SYMLINKS, S_IFDIR, S_IFREG,
 };
 use crate::sys::{
-    Act, Builder, Call, Compiled, Errno, Handle, List, OnError, Program, Room, Slot, Text,
+    Act, Builder, Call, Compiled, Errno, Handle, List, OnError, Program, Room, Slot, Span, Text,
 };
 
 /// After so many descriptors are left open, each further one is closed at once.
@@ -132,6 +132,12 @@ impl<'a> Draft<'a> {
         let texts: Vec<_> = texts.into_iter().collect();
         self.nul |= texts.iter().any(|text| text.contains('\0'));
         self.b.list(texts)
+    }
+
+    /// Keeps a text that a file takes, which may be no shorter than it looks.
+    pub(super) fn block(&mut self, text: &str) -> Span {
+        self.nul |= text.contains('\0');
+        self.b.block(text.as_bytes())
     }
 
     /// Gives a slot back; what it holds is closed only when too much is left open already, since

@@ -24,6 +24,7 @@ mod creds;
 mod devices;
 mod draft;
 mod hooks;
+mod labels;
 mod limits;
 mod mounts;
 mod namespaces;
@@ -35,7 +36,7 @@ mod terminal;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::spec::{Hook, Invalid, NamespaceKind, Process, Reason, Spec};
-use crate::sys::{Call, Errno, Program, Rule, flags, lint};
+use crate::sys::{Call, Errno, Program, Rule, Slot, flags, lint};
 use draft::{Draft, invalid};
 use process::Missing;
 use terminal::Console;
@@ -93,10 +94,11 @@ pub fn init(spec: &Spec, situation: &Situation<'_>) -> Result<Plan, Invalid> {
     if hooks::any_within(&spec.hooks) {
         hooks::close_on_exec(&mut draft);
     }
+    let proc = labels::hold(&mut draft, process);
     namespaces::enter(&mut draft, spec);
     draft.about("lead a session");
     draft.b.call(Call::Setsid {});
-    furnish(&mut draft, spec);
+    furnish(&mut draft, spec, proc);
     settle(&mut draft, spec);
     process::depart(&mut draft, process, situation.start, &spec.hooks.start_container);
     let making = namespaces::making(spec);
@@ -133,7 +135,9 @@ pub fn exec(
     if joined.namespaces.contains(&NamespaceKind::User) {
         limits::early_rlimits(&mut draft, process);
     }
+    let proc = labels::hold(&mut draft, process);
     namespaces::enter_all(&mut draft, &joined.namespaces);
+    labels::choose(&mut draft, process, proc);
     draft.about("lead a session");
     draft.b.call(Call::Setsid {});
     terminal::streams(&mut draft, process, Console::Free);
@@ -210,6 +214,7 @@ impl Plan {
             (Some(_), Errno::ENOENT) if about.starts_with("exec: ") => {
                 format!("{about}: executable file not found in $PATH")
             }
+            (Some(_), _) if about.starts_with(labels::APPLY) => labels::explain(about, errno),
             (Some(_), Errno::ELOOP | Errno::ENOTDIR) if PLAIN.contains(&about) => {
                 format!("{about}: must be mounted on ordinary directory")
             }
@@ -267,7 +272,7 @@ fn begin(draft: &mut Draft<'_>) {
 }
 
 /// Everything below the container's root, up to the old root's end.
-fn furnish(draft: &mut Draft<'_>, spec: &Spec) {
+fn furnish(draft: &mut Draft<'_>, spec: &Spec, proc: Option<Slot>) {
     if spec.makes(NamespaceKind::Network) {
         namespaces::loopback(draft);
     }
@@ -287,6 +292,9 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec) {
     let env = spec.process.as_ref().map_or(&[][..], |process| &process.env);
     let kind = hooks::Kind { name: "createContainer", env };
     hooks::run(draft, kind, &spec.hooks.create_container);
+    if let Some(process) = &spec.process {
+        labels::choose(draft, process, proc);
+    }
     root::enter(draft, spec);
     if let Some(process) = &spec.process {
         let own = spec.namespace(NamespaceKind::Mount).is_some();

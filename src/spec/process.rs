@@ -27,6 +27,9 @@ pub struct Process {
     pub no_new_privs: bool,
     /// How readily it is killed when memory runs out, from -1000 to 1000.
     pub oom_score_adj: Option<i32>,
+    /// The AppArmor profile that the program is under, by its name among those that are loaded;
+    /// `unconfined` is under none, and holds on every host. None: the one of whoever makes it.
+    pub apparmor_profile: Option<String>,
 }
 
 /// The size of a terminal, in characters.

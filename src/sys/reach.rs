@@ -160,6 +160,8 @@ pub(super) fn insist<K: Kernel + ?Sized>(
     let mut tries = TRIES;
     loop {
         match kernel.call(call) {
+            // The descriptor is gone all the same (close(2)), and its number may be another's.
+            Err(Errno::EINTR) if matches!(call, Call::Close { .. }) => return Ok(0),
             Err(Errno::EINTR) => (),
             // openat2(2): a `..` met a change of the tree, anywhere.
             Err(Errno::EAGAIN) if tries != 0 && matches!(call, Call::Openat2 { .. }) => {

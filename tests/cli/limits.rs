@@ -75,7 +75,6 @@ fn block_devices_are_limited() {
     let weighs = scheduler.contains("bfq");
     let throttle = |rate| json!([{ "major": major, "minor": minor, "rate": rate }]);
     let cli = Cli::edited("exec sleep 100", |config| {
-        config["process"]["apparmorProfile"] = json!("unconfined");
         config["linux"]["resources"]["blockIO"] =
             json!({ "throttleReadBpsDevice": throttle(1 << 20) });
         if weighs {

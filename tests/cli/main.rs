@@ -9,6 +9,7 @@ mod contract;
 mod events;
 mod filter;
 mod hooks;
+mod labels;
 mod life;
 mod limits;
 mod mounts;

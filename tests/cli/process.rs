@@ -37,7 +37,8 @@ fn failures_of_exec_itself_are_told_by_255() {
     assert!(said.err.ends_with("no such file or directory\n"), "{}", said.err);
     let said = cli.say("exec cli-fail /etc/passwd");
     assert!(said.err.ends_with("permission denied\n"), "{}", said.err);
-    for line in ["exec cli-fail", "exec --cwd x cli-fail ls", "exec --apparmor x cli-fail ls"] {
+    for line in ["exec cli-fail", "exec --cwd x cli-fail ls", "exec --process-label x cli-fail ls"]
+    {
         assert_eq!(cli.say(line).status, 255, "{line}");
     }
     cli.write("rootfs/tmp/script", "#!/no/such/interpreter\n");

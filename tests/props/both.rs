@@ -8,7 +8,7 @@ mod stage;
 
 use std::cell::RefCell;
 
-use cofferdam::backend::fake::{Profile, World};
+use cofferdam::backend::fake::{AppArmor, Profile, World};
 use cofferdam::backend::linux::Linux;
 use cofferdam::spec::{BlockIo, Cpu, Limit, Memory, Mount, MountKind, Resources, Spec};
 use cofferdam::sys::{CWD, Kernel, Syscalls};
@@ -122,6 +122,47 @@ fn the_same_life_on_the_fake_kernel() {
         drop(runtime);
         World::settle(&world);
         assert_eq!(world.borrow().residue(&before), ["left: /run/cofferdam: directory, 711 0:0"]);
+    }
+}
+
+/// The labels of a container's first process and of one that joins, or why there is none.
+fn labels(apparmor: AppArmor, profile: &str, other: &str) -> Result<[String; 2], String> {
+    let world = RefCell::new(world(Profile { apparmor, ..Profile::default() }));
+    let pid = world.borrow_mut().client();
+    let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
+    let mut create = sleeper("/bundle", "/bundle/rootfs");
+    create.spec.process.as_mut().unwrap().apparmor_profile = Some(profile.to_owned());
+    let label = |pid: u32| {
+        let said = world.borrow().read_file(&format!("/proc/{pid}/attr/apparmor/current"));
+        String::from_utf8(said.unwrap_or_default()).unwrap()
+    };
+    let container = runtime.run("labels", &create).map_err(|error| error.to_string())?;
+    let mut process = container.process().unwrap().0.unwrap();
+    process.apparmor_profile = Some(other.to_owned());
+    let added = container.exec(&Exec { process, ..Exec::default() });
+    let added = added.map_err(|error| error.to_string())?;
+    Ok([label(container.state().unwrap().pid.unwrap()), label(added.pid())])
+}
+
+#[test]
+fn a_program_is_under_the_profile_that_was_asked_for() {
+    let loaded = || AppArmor::On(["one", "two"].into());
+    let found = labels(loaded(), "one", "two").unwrap();
+    assert_eq!(found, ["one (enforce)\n", "two (enforce)\n"]);
+    let found = labels(loaded(), "unconfined", "one").unwrap();
+    assert_eq!(found, ["unconfined\n", "one (enforce)\n"]);
+    let told = labels(loaded(), "three", "one").unwrap_err();
+    assert!(told.contains("apparmor profile three: it is not loaded: no such file"), "{told}");
+    let told = labels(loaded(), "one", "three").unwrap_err();
+    assert!(told.contains("apparmor profile three: it is not loaded: no such file"), "{told}");
+}
+
+#[test]
+fn under_no_profile_needs_no_apparmor() {
+    for apparmor in [AppArmor::Absent, AppArmor::Off] {
+        let told = labels(apparmor.clone(), "one", "one").unwrap_err();
+        assert!(told.contains("apparmor profile one") && told.contains("not in use"), "{told}");
+        assert_eq!(labels(apparmor, "unconfined", "unconfined").unwrap(), ["", ""]);
     }
 }
 

@@ -19,7 +19,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cofferdam::backend::fake::{Profile, World};
+use cofferdam::backend::fake::{AppArmor, Profile, World};
 use cofferdam::backend::fault::{Extent, Fault};
 use cofferdam::backend::trace::Trace;
 use cofferdam::spec::{Cpu, NamespaceKind, Process, Resources, Spec};
@@ -31,6 +31,8 @@ use stage::world;
 
 const ROOT: &str = "/run/cofferdam";
 const ID: &str = "a";
+/// An AppArmor profile that is loaded.
+const LABEL: &str = "confined";
 
 /// What a kernel does not answer for ever: it is interrupted, or has told of a reset.
 const MOMENTARY: [Errno; 2] = [Errno::ECONNRESET, Errno::EINTR];
@@ -146,6 +148,8 @@ fn create() -> Create {
     spec.namespaces
         .retain(|namespace| matches!(namespace.kind, NamespaceKind::Mount | NamespaceKind::Pid));
     spec.hostname = None;
+    let process = spec.process.get_or_insert_default();
+    process.apparmor_profile = Some(LABEL.to_owned());
     Create { bundle: "/bundle".to_owned(), spec, ..Create::default() }
 }
 
@@ -212,7 +216,8 @@ fn ended(world: &RefCell<World>, pid: u32) -> World {
 
 /// Returns the world with a container that has come so far.
 fn set(before: Before, profile: &Profile) -> World {
-    let world = RefCell::new(world(profile.clone()));
+    let apparmor = AppArmor::On([LABEL].into());
+    let world = RefCell::new(world(Profile { apparmor, ..profile.clone() }));
     let pid = world.borrow_mut().client();
     let asks: &[Request] = match before {
         Before::Absent => &[],
@@ -396,7 +401,7 @@ fn all(name: &str, profile: &Profile) -> Count {
 
 /// What the programs of children ask is the same on each of these machines.
 const PROGRAM: Count =
-    Count { calls: 0, program: 215, within: 1_569, once: 0, onward: 0, double: 0, tried: 0 };
+    Count { calls: 0, program: 230, within: 1_785, once: 0, onward: 0, double: 0, tried: 0 };
 
 #[test]
 fn faults_end_well_on_cgroup_v2() {

@@ -244,6 +244,8 @@ fn hooks_within_and_without() {
     spec.hooks.create_container = vec![a_hook("/bin/one"), a_hook("/bin/two")];
     let limited = Hook { timeout_secs: Some(2), ..a_hook("/bin/three") };
     spec.hooks.start_container = vec![limited];
+    let process = spec.process.as_mut().expect("has a process");
+    process.apparmor_profile = Some("confined".to_owned());
     let mut world = v2();
     world.streams = [Stream::Stdin, Stream::Stdout, Stream::Stderr].into();
     insta::assert_snapshot!(show(&compiled(&spec, &world.situation())));
@@ -318,6 +320,7 @@ fn a_process_that_joins() {
     let mut process = usual().process.expect("has a process");
     process.oom_score_adj = Some(100);
     process.cwd = "/tmp".to_owned();
+    process.apparmor_profile = Some("unconfined".to_owned());
     let namespaces = [NamespaceKind::User, NamespaceKind::Mount, NamespaceKind::Pid];
     let world = v2();
     let situation = Situation { terminal: Terminal::Relay, ..world.situation() };
@@ -379,6 +382,35 @@ fn a_failed_mount_is_explained_by_what_it_was_to_be() {
 }
 
 #[test]
+fn a_profile_that_cannot_be_had_is_explained_by_what_is_missing() {
+    let mut spec = bare();
+    let process = spec.process.as_mut().expect("has a process");
+    process.apparmor_profile = Some("confined".to_owned());
+    let plan = compiled(&spec, &v2().situation());
+    let about = |op: &u16| plan.program.about(*op).contains("apparmor");
+    let ops = 0..u16::try_from(plan.program.code().ops.len()).expect("fits");
+    let ops: Vec<_> = ops.into_iter().filter(about).collect();
+    let told = |at: usize, errno| plan.explain(ops[at], errno);
+    let begin = "unable to apply apparmor profile confined";
+    assert_eq!(
+        told(0, Errno::ENOENT),
+        format!(
+            "{begin}: open /proc/self/attr/apparmor/exec: AppArmor is not in use: \
+             no such file or directory"
+        )
+    );
+    assert_eq!(
+        told(1, Errno::ENOENT),
+        format!("{begin}: it is not loaded: no such file or directory")
+    );
+    assert_eq!(
+        told(1, Errno::EINVAL),
+        format!("{begin}: AppArmor is not in use: invalid argument")
+    );
+    assert_eq!(told(1, Errno::EACCES), format!("{begin}: permission denied"));
+}
+
+#[test]
 fn a_hook_that_ends_badly_is_named() {
     let mut spec = bare();
     spec.hooks.create_container = vec![a_hook("/bin/one")];
@@ -426,6 +458,10 @@ fn a_nul_is_refused_wherever_it_stands() {
     spec.process.as_mut().expect("has a process").args.push("a\0b".to_owned());
     let refused = plan::init(&spec, &v2().situation());
     assert_eq!(refused, Err(Invalid { pointer: String::new(), why: Reason::Nul }));
+    let process = spec.process.as_mut().expect("has a process");
+    process.args.pop();
+    process.apparmor_profile = Some("a\0b".to_owned());
+    assert_eq!(plan::init(&spec, &v2().situation()), refused);
 }
 
 proptest! {

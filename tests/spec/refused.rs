@@ -66,7 +66,8 @@ fn a_wrong_top_is_refused(#[case] at: &str, #[case] value: &str, #[case] expecte
 }
 
 #[rstest]
-#[case("apparmorProfile", r#""x""#, "apparmorProfile: not supported")]
+#[case("apparmorProfile", "1", "apparmorProfile: not a string")]
+#[case("apparmorProfile", r#""a\u0000""#, "apparmorProfile: holds a NUL byte")]
 #[case("args", "[]", "args: empty")]
 #[case("args", r#"["a\u0000"]"#, "args/0: holds a NUL byte")]
 #[case(

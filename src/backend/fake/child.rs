@@ -383,6 +383,7 @@ impl World {
         let root = self.root_uid(pid);
         let task = self.task_mut(pid);
         task.creds.execute(root);
+        task.labels.execute();
         task.traps.clear();
         task.exe = Some(place);
         task.argv = argv.0.into();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::payload::Payload;
 use super::pipes::Pipe;
-use super::procfs::Proc;
+use super::proctree::Proc;
 use super::spaces::Kind;
 use super::{Pid, World};
 use crate::sys::{Errno, flags};

@@ -2,7 +2,7 @@
 
 use super::fds::What;
 use super::files::{Ino, Inode, Name, Node, Place};
-use super::procfs::Proc;
+use super::proctree::Proc;
 use super::spaces::{Held, Kind, Space};
 use super::{Pid, World};
 use crate::sys::{Errno, flags};

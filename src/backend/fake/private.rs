@@ -10,7 +10,7 @@
 
 use super::fds::{Lock, Open, What};
 use super::files::Ino;
-use super::procfs::Proc;
+use super::proctree::Proc;
 use super::spaces::Kind;
 use super::{Pid, World};
 use crate::sys::{Call, Live, RawFd, flags};

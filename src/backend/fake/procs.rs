@@ -14,6 +14,7 @@ use super::child::Running;
 use super::creds::Creds;
 use super::fds::{Entry, What};
 use super::files::{Ino, Name, Place};
+use super::labels::Labels;
 use super::payload::Payload;
 use super::pipes::Waiting;
 use super::spaces::{Held, Kind, Space};
@@ -57,6 +58,7 @@ pub(super) struct Task {
     pub(super) subreaper: bool,
     pub(super) session: Pid,
     pub(super) oom_score: Name,
+    pub(super) labels: Labels,
     pub(super) waiting: Option<Waiting>,
 }
 
@@ -128,6 +130,7 @@ impl Task {
             subreaper: false,
             session: 0,
             oom_score: Name::from(&b"0"[..]),
+            labels: Labels::default(),
             waiting: None,
         }
     }

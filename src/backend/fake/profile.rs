@@ -14,9 +14,28 @@ pub enum Cgroups {
     V2,
 }
 
+/// What becomes of AppArmor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AppArmor {
+    /// The kernel was built without it.
+    Absent,
+    /// It is built in, and not in use.
+    Off,
+    /// It is in use, and those profiles are loaded.
+    On(BTreeSet<&'static str>),
+}
+
+impl Default for AppArmor {
+    fn default() -> Self {
+        Self::On(BTreeSet::new())
+    }
+}
+
 /// A kernel and its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Profile {
+    /// Whether AppArmor is in use.
+    pub apparmor: AppArmor,
     /// How cgroups are mounted.
     pub cgroups: Cgroups,
     /// The user that clients run as; 0 has every capability.
@@ -38,6 +57,7 @@ pub struct Profile {
 impl Default for Profile {
     fn default() -> Self {
         Self {
+            apparmor: AppArmor::default(),
             cgroups: Cgroups::default(),
             euid: 0,
             lingering: true,

@@ -27,9 +27,10 @@ pub(super) fn process<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<P
             "rlimits" => process.rlimits = rlimits(notes, value)?,
             "noNewPrivileges" => process.no_new_privs = value.bool()?,
             "oomScoreAdj" => process.oom_score_adj = Some(value.integer(-1000..=1000)?),
-            // What a process is without a profile.
-            "apparmorProfile" if value.text()? == "unconfined" => (),
-            "apparmorProfile" | "execCPUAffinity" | "ioPriority" | "scheduler" | "selinuxLabel" => {
+            "apparmorProfile" => {
+                process.apparmor_profile = Some(value.string()?).filter(|name| !name.is_empty());
+            }
+            "execCPUAffinity" | "ioPriority" | "scheduler" | "selinuxLabel" => {
                 value.unsupported()?
             }
             "commandLine" => notes.add(value, Oddity::Platform),

@@ -173,9 +173,11 @@ fn process() -> impl Strategy<Value = Process> {
     let args = vec(prop_oneof!["[a-z]{0,4}", path()], 1..4);
     let env = vec(prop_oneof![Just("PATH=/bin:/usr/bin::x".to_owned()), "[A-Z]=[a-z]{0,3}"], 0..3);
     let user = (any::<(u32, u32)>(), vec(any::<u32>(), 0..3), any::<bool>());
-    let rest = (option::of(any::<[u64; 5]>()), any::<bool>(), option::of(-1000..1000));
+    let label = option::of(prop_oneof!["[a-z]{0,3}", Just("unconfined".to_owned())]);
+    let rest = (option::of(any::<[u64; 5]>()), any::<bool>(), option::of(-1000..1000), label);
     (args, env, path(), user, rest).prop_map(
-        |(args, env, cwd, ((uid, gid), groups, root), (sets, no_new_privs, oom_score_adj))| {
+        |(args, env, cwd, ((uid, gid), groups, root), rest)| {
+            let (sets, no_new_privs, oom_score_adj, apparmor_profile) = rest;
             let uid = if root { 0 } else { uid };
             let capabilities = sets.map(|sets| {
                 let [bounding, effective, permitted, inheritable, ambient] =
@@ -192,6 +194,7 @@ fn process() -> impl Strategy<Value = Process> {
                 rlimits: vec![limit],
                 no_new_privs,
                 oom_score_adj,
+                apparmor_profile,
                 ..Process::default()
             }
         },
