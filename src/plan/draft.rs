@@ -9,8 +9,8 @@ use super::host::{Feature, Given, Situation, Source};
 use crate::spec::{Invalid, Reason};
 use crate::sys::flags::{
     AT_EMPTY_PATH, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, O_CLOEXEC, O_DIRECTORY,
-    O_PATH, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS,
-    RESOLVE_NO_SYMLINKS, S_IFDIR, S_IFREG,
+    O_PATH, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, PROC_SUPER_MAGIC, RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, S_IFDIR, S_IFREG,
 };
 use crate::sys::{
     Act, Builder, Call, Compiled, Errno, Handle, List, OnError, Program, Room, Slot, Span, Text,
@@ -71,6 +71,8 @@ pub(super) struct Draft<'a> {
     /// Whether the resource limits are set.
     pub(super) limited: bool,
     given: Vec<Given>,
+    /// The type of file system that no target lies on because of links.
+    barred: u32,
     left: u32,
     nul: bool,
     /// What was mounted so far, by target, and whether it began empty.
@@ -92,6 +94,7 @@ impl<'a> Draft<'a> {
             user_namespace: false,
             limited: false,
             given,
+            barred: PROC_SUPER_MAGIC,
             left: 0,
             nul: false,
             mounted: BTreeMap::new(),
@@ -221,7 +224,16 @@ impl<'a> Draft<'a> {
         self.b.call(Call::Write { fd, bytes });
     }
 
-    /// Opens a path below the container's root; what is missing is made.
+    /// Opens a path below the container's root, wherever links lead; what is missing is made.
+    pub(super) fn anywhere(&mut self, path: &str, leaf: Leaf) -> Slot {
+        let barred = std::mem::take(&mut self.barred);
+        let slot = self.target(path, leaf);
+        self.barred = barred;
+        slot
+    }
+
+    /// Opens a path below the container's root, but not in a procfs that only links lead to; what
+    /// is missing is made.
     pub(super) fn target(&mut self, path: &str, leaf: Leaf) -> Slot {
         let slot = self.b.take();
         self.target_into(path, leaf, slot);
@@ -240,10 +252,26 @@ impl<'a> Draft<'a> {
             // Opened here or never: what follows may be passed over.
             self.dev_if_empty();
         }
-        let missing = self.b.open_or_skip(call, slot, &[Errno::ENOENT]);
+        let (missing, linked) = match leaf {
+            Leaf::PlainDirectory => (self.b.open_or_skip(call, slot, &[Errno::ENOENT]), None),
+            Leaf::Directory | Leaf::File | Leaf::Shared => {
+                let refusals: [&[Errno]; 2] = [&[Errno::ENOENT], &[Errno::ELOOP]];
+                let (missing, linked) = self.b.open_or_split(plain(call), slot, refusals);
+                (missing, Some(linked))
+            }
+        };
         let found = self.b.jump();
+        let reached = linked.map(|linked| {
+            self.b.land(linked);
+            let reach = self.reaching(path, leaf);
+            self.b.push(reach, OnError::Fail, slot);
+            self.b.jump()
+        });
         self.b.land(missing);
         self.make(path, leaf, slot);
+        if let Some(reached) = reached {
+            self.b.land(reached);
+        }
         self.b.land(found);
     }
 
@@ -275,17 +303,21 @@ impl<'a> Draft<'a> {
         self.b.call_or(making, &[Errno::EEXIST]);
         self.made.insert(path.to_owned());
         let act = match leaf {
-            Leaf::Directory => self.reaching(path, S_IFDIR | DIRECTORY_MODE),
-            Leaf::File => self.reaching(path, S_IFREG | FILE_MODE),
             Leaf::PlainDirectory => Act::Call(self.resolving(path, leaf)),
-            Leaf::Shared => self.reaching(path, S_IFDIR | SHARED_MODE),
+            Leaf::Directory | Leaf::File | Leaf::Shared => self.reaching(path, leaf),
         };
         self.b.push(act, OnError::Fail, slot);
     }
 
-    /// The image's links may lead to what is not there yet.
-    fn reaching(&mut self, path: &str, mode: u32) -> Act {
-        Act::Reach { dir: self.root, path: self.text(path), mode }
+    /// The image's links may lead to what is not there yet; what they lead to in the container's
+    /// own procfs is nobody's to cover (CVE-2019-16884).
+    fn reaching(&mut self, path: &str, leaf: Leaf) -> Act {
+        let mode = match leaf {
+            Leaf::Directory | Leaf::PlainDirectory => S_IFDIR | DIRECTORY_MODE,
+            Leaf::File => S_IFREG | FILE_MODE,
+            Leaf::Shared => S_IFDIR | SHARED_MODE,
+        };
+        Act::Reach { dir: self.root, path: self.text(path), mode, barred: self.barred }
     }
 
     /// Returns the mount at `/dev`, opened once, if it began empty.
@@ -386,6 +418,16 @@ pub(super) enum Content {
     Empty,
     /// Something, or nobody knows what.
     Some,
+}
+
+/// Returns the same walk without links.
+const fn plain(call: Call<Compiled>) -> Call<Compiled> {
+    match call {
+        Call::Openat2 { dir, path, flags, mode, resolve } => {
+            Call::Openat2 { dir, path, flags, mode, resolve: resolve | RESOLVE_NO_SYMLINKS }
+        }
+        other => other,
+    }
 }
 
 pub(super) const fn handle(slot: Slot) -> Handle {

@@ -1,6 +1,6 @@
 //! The label under which a program is, for Linux's security modules.
 //!
-//! It is chosen beforehand and taken on at execve(2), with the programs of startContainer hooks too.
+//! It is chosen beforehand and taken on at execve(2), by the programs of startContainer hooks too.
 //!
 //! **Invariant:** what is written goes to the host's own `/proc`, held since before any namespace
 //! was entered: the container's may be anything (CVE-2019-16884, CVE-2023-28642).

@@ -36,7 +36,7 @@ mod terminal;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::spec::{Hook, Invalid, NamespaceKind, Process, Reason, Spec};
-use crate::sys::{Call, Errno, Program, Rule, Slot, flags, lint};
+use crate::sys::{Act, Call, Errno, Op, Program, Rule, Slot, flags, lint};
 use draft::{Draft, invalid};
 use process::Missing;
 use terminal::Console;
@@ -215,6 +215,9 @@ impl Plan {
                 format!("{about}: executable file not found in $PATH")
             }
             (Some(_), _) if about.starts_with(labels::APPLY) => labels::explain(about, errno),
+            (Some(Op { act: Act::Reach { .. }, .. }), Errno::EXDEV) => {
+                format!("{about}: cannot be mounted because it is inside /proc")
+            }
             (Some(_), Errno::ELOOP | Errno::ENOTDIR) if PLAIN.contains(&about) => {
                 format!("{about}: must be mounted on ordinary directory")
             }

@@ -37,7 +37,7 @@ pub(super) fn directory(draft: &mut Draft<'_>, process: &Process, missing: Missi
             let path = draft.text("/");
             return draft.b.call(Call::Chdir { path });
         }
-        Missing::Made => draft.target(&normal(&process.cwd), Leaf::Directory),
+        Missing::Made => draft.anywhere(&normal(&process.cwd), Leaf::Directory),
         Missing::Refused => {
             let path = draft.text(&process.cwd);
             let flags = O_PATH | O_DIRECTORY | O_CLOEXEC;

@@ -123,12 +123,19 @@ impl Builder {
         near: &[Errno],
         far: &[Errno],
     ) -> (Pending, Pending) {
+        self.open_or_split(call, Slot::NONE, [near, far])
+    }
+
+    /// The same with a slot that keeps what the call returns.
+    pub fn open_or_split(
+        &mut self,
+        call: Call<Compiled>,
+        slot: Slot,
+        [near, far]: [&[Errno]; 2],
+    ) -> (Pending, Pending) {
         let (near, far) = (ErrnoSet::of(near), ErrnoSet::of(far));
-        self.push(
-            Act::Call(call),
-            OnError::Split { near, near_ops: 0, far, far_ops: 0 },
-            Slot::NONE,
-        );
+        let on_error = OnError::Split { near, near_ops: 0, far, far_ops: 0 };
+        self.push(Act::Call(call), on_error, slot);
         let at = self.ops.len() - 1;
         (Pending { at, far: false }, Pending { at, far: true })
     }

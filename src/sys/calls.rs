@@ -129,6 +129,10 @@ calls! {
     Flock = "flock" { fd: F::Fd, operation: u32 } fails [EAGAIN, EBADF, EINTR, EINVAL, ENOLCK];
     /// Makes a copy of this process; the copy is answered 0.
     Fork = "clone" { flags: u64 } fails [EAGAIN, ENOMEM, ENOSPC, EPERM];
+    /// Tells of the file system of an open file: a `struct statfs` of 120 bytes, whose first eight
+    /// are its type.
+    Fstatfs = "fstatfs" { fd: F::Fd, buf: F::Out }
+        fails [EBADF, EINTR, EIO, ENOMEM, ENOSYS, EOVERFLOW];
     /// Gives an open file a length.
     Ftruncate = "ftruncate" { fd: F::Fd, length: u64 }
         fails [EBADF, EFBIG, EINTR, EINVAL, EIO, EOPNOTSUPP, EPERM, EROFS, ETXTBSY];

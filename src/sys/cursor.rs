@@ -90,9 +90,11 @@ impl Cursor {
                 Err(errno) => Turn::Failed { op: self.at, errno },
             },
             Act::Jump { ops } => self.advance(ops.saturating_add(1)),
-            Act::Reach { dir, path, mode } => {
-                let goal =
-                    || Some(Goal { dir: self.raw(dir)?, path: path.within(code.bytes)?, mode });
+            Act::Reach { dir, path, mode, barred } => {
+                let goal = || {
+                    let (dir, path) = (self.raw(dir)?, path.within(code.bytes)?);
+                    Some(Goal { dir, path, mode, barred })
+                };
                 let answer = goal().ok_or(Errno::EFAULT).and_then(|goal| reach(goal, kernel));
                 self.settle(op, answer)
             }

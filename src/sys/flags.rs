@@ -159,6 +159,9 @@ constants! {
     WNOWAIT: u32 = 0x0100_0000;
     CLD_EXITED: u32 = 1;
 
+    PROC_SUPER_MAGIC: u32 = 0x9fa0;
+    TMPFS_MAGIC: u32 = 0x0102_1994;
+
     CLOCK_REALTIME: u32 = 0;
     CLOCK_MONOTONIC: u32 = 1;
 

@@ -69,6 +69,7 @@ pub mod number {
     pub const SETRESUID: usize = 117;
     pub const SETRESGID: usize = 119;
     pub const CAPSET: usize = 126;
+    pub const FSTATFS: usize = 138;
     pub const PIVOT_ROOT: usize = 155;
     pub const PRCTL: usize = 157;
     pub const CHROOT: usize = 161;
@@ -262,6 +263,7 @@ fn tree(call: &Call<Live<'_>>, scratch: &Scratch) -> Door {
         Call::Chdir { path } => (number::CHDIR, [text(path), 0, 0, 0, 0, 0]),
         Call::Chroot { path } => (number::CHROOT, [text(path), 0, 0, 0, 0, 0]),
         Call::Fchdir { fd: f } => (number::FCHDIR, [fd(f), 0, 0, 0, 0, 0]),
+        Call::Fstatfs { fd: f, buf } => (number::FSTATFS, [fd(f), room(buf), 0, 0, 0, 0]),
         Call::Mkdirat { dir, path, mode } => {
             (number::MKDIRAT, [fd(dir), text(path), short(mode), 0, 0, 0])
         }

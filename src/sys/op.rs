@@ -116,7 +116,8 @@ pub enum Act {
         ops: u16,
     },
     /// Opens a path below a directory, as `O_PATH` does; what is missing is made, at the ends of
-    /// links too, below the same directory.
+    /// links too, below the same directory. Where links led is refused, as `EXDEV`, on a file
+    /// system of a type that is barred.
     Reach {
         /// The directory that nothing leads out of.
         dir: Handle,
@@ -124,6 +125,8 @@ pub enum Act {
         path: Text,
         /// What is made at the end: a directory or a file, with its mode.
         mode: u32,
+        /// The type of file system, as statfs(2) has it, that no link may lead to; 0 is none.
+        barred: u32,
     },
     /// Writes the number kept in a slot to a descriptor, as four bytes, least first.
     Tell {

@@ -46,9 +46,14 @@ impl Program {
                 format!("fork({}) else {}", named("clone", flags), target(at, ops))
             }
             Act::Jump { ops } => format!("jump {}", target(at, ops)),
-            Act::Reach { dir, path, mode } => {
+            Act::Reach { dir, path, mode, barred } => {
                 let path = self.operand("reach", "path", Operand::Text(path));
-                format!("reach({}, {path}, {mode:#o})", handle(dir))
+                let barred = match barred {
+                    0 => String::new(),
+                    flags::PROC_SUPER_MAGIC => ", no link to proc".to_string(),
+                    other => format!(", no link to {other:#x}"),
+                };
+                format!("reach({}, {path}, {mode:#o}{barred})", handle(dir))
             }
             Act::Tell { fd, slot } => format!("tell({}, s{})", handle(fd), slot.0),
         };

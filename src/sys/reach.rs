@@ -22,7 +22,8 @@ use super::calls::Call;
 use super::errno::Errno;
 use super::fd::Fd;
 use super::flags::{
-    O_CLOEXEC, O_DIRECTORY, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, S_IFDIR, S_IFMT,
+    O_CLOEXEC, O_DIRECTORY, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS,
+    S_IFDIR, S_IFMT,
 };
 use super::form::RawFd;
 use super::kernel::Kernel;
@@ -33,6 +34,8 @@ const HOPS: u32 = 40;
 const TRIES: u32 = 128;
 /// The longest path with its NUL.
 const PATH_MAX: usize = 4096;
+/// How many bytes fstatfs(2) writes.
+const STATFS: usize = 120;
 /// What is made on the way.
 const ON_THE_WAY: u32 = S_IFDIR | 0o755;
 
@@ -45,19 +48,44 @@ pub(super) struct Goal<'a> {
     pub(super) path: &'a CStr,
     /// What is made where there is nothing: a directory, or a file.
     pub(super) mode: u32,
+    /// The type of file system that no link may lead to; 0 is none.
+    pub(super) barred: u32,
 }
 
 /// Opens a path, as `O_PATH` does; what is missing is made.
 ///
 /// # Errors
 ///
-/// `ELOOP` where links lead to links for ever; whatever openat2(2), mkdirat(2), mknodat(2) and
-/// readlinkat(2) say.
+/// `ELOOP` where links lead to links for ever; `EXDEV` where they lead to what is barred; whatever
+/// openat2(2), mkdirat(2), mknodat(2), readlinkat(2) and fstatfs(2) say.
 pub(super) fn reach<K: Kernel + ?Sized>(goal: Goal<'_>, kernel: &K) -> Result<u64, Errno> {
-    match open(kernel, goal.dir, goal.path, goal.mode) {
-        Err(Errno::ENOENT) => lead(goal, kernel),
-        answer => answer,
+    let linked = match walk(kernel, goal, RESOLVE_NO_SYMLINKS) {
+        Err(Errno::ELOOP) => match walk(kernel, goal, 0) {
+            Err(Errno::ENOENT) => lead(goal, kernel)?,
+            answer => answer?,
+        },
+        Err(Errno::ENOENT) => lead(goal, kernel)?,
+        answer => return answer,
+    };
+    allowed(goal, linked, kernel)
+}
+
+/// Returns what links led to, if it is not on a file system that is barred.
+#[cold]
+fn allowed<K: Kernel + ?Sized>(goal: Goal<'_>, reached: u64, kernel: &K) -> Result<u64, Errno> {
+    if goal.barred == 0 {
+        return Ok(reached);
     }
+    // It is closed again where it is refused.
+    let found = Fd::new(RawFd::try_from(reached).map_err(|_| Errno::EBADF)?, kernel);
+    let room = [const { Cell::new(0) }; STATFS];
+    insist(kernel, Call::Fstatfs { fd: found.raw(), buf: &room[..] })?;
+    let kind = core::array::from_fn(|i| room.get(i).map_or(0, Cell::get));
+    if u64::from_le_bytes(kind) == u64::from(goal.barred) {
+        return Err(Errno::EXDEV);
+    }
+    let _kept = found.into_raw();
+    Ok(reached)
 }
 
 /// Follows one link after the other; apart, since it takes a stack that the usual walk does not.
@@ -87,7 +115,7 @@ fn hop<K: Kernel + ?Sized>(
         let next = path.part(part.end);
         let mode = if next.is_some() { ON_THE_WAY } else { goal.mode };
         let so_far = Path::of(path.slice(0, part.end))?;
-        let opened = match open(kernel, goal.dir, so_far.text()?, mode) {
+        let opened = match open(kernel, goal.dir, (so_far.text()?, 0), mode) {
             Err(Errno::ENOENT) => {
                 let dir = parent.as_ref().map_or(goal.dir, Fd::raw);
                 let name = Path::of(path.slice(part.start, part.end))?;
@@ -98,7 +126,7 @@ fn hop<K: Kernel + ?Sized>(
                     }
                     made => made?,
                 };
-                open(kernel, goal.dir, so_far.text()?, mode)?
+                open(kernel, goal.dir, (so_far.text()?, 0), mode)?
             }
             answer => answer?,
         };
@@ -110,10 +138,20 @@ fn hop<K: Kernel + ?Sized>(
     }
 }
 
-fn open<K: Kernel + ?Sized>(kernel: &K, dir: RawFd, path: &CStr, mode: u32) -> Result<u64, Errno> {
+/// Opens the whole path as it is now.
+fn walk<K: Kernel + ?Sized>(kernel: &K, goal: Goal<'_>, links: u64) -> Result<u64, Errno> {
+    open(kernel, goal.dir, (goal.path, links), goal.mode)
+}
+
+fn open<K: Kernel + ?Sized>(
+    kernel: &K,
+    dir: RawFd,
+    (path, links): (&CStr, u64),
+    mode: u32,
+) -> Result<u64, Errno> {
     let directory = if mode & S_IFMT == S_IFDIR { O_DIRECTORY } else { 0 };
     let flags = directory | O_PATH | O_CLOEXEC;
-    let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    let resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | links;
     insist(kernel, Call::Openat2 { dir, path, flags, mode: 0, resolve })
 }
 

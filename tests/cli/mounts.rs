@@ -15,6 +15,27 @@ fn bind(config: &mut Value, source: &str, target: &str) {
     config["mounts"].as_array_mut().unwrap().push(mount);
 }
 
+/// The kernel's own files of a container are covered by what its user names, not by its image.
+#[test]
+fn no_link_of_the_image_leads_a_mount_into_proc() {
+    for (target, link) in [("/proc/sys", "lnk"), ("../proc", "tmp/lnk"), ("/dev/../proc/1", "lnk")]
+    {
+        let at = format!("/{link}");
+        let cli = Cli::edited("true", |config| bind(config, "directory", &at));
+        fs::create_dir(cli.path("directory")).unwrap();
+        symlink(target, cli.path(&format!("rootfs{at}"))).unwrap();
+        let said = cli.say("run cli-into-proc");
+        let text =
+            format!("bind directory to {at}: cannot be mounted because it is inside /proc\n");
+        assert!(said.status == 1 && said.err.ends_with(&text), "{said:?}");
+        assert_eq!(cli.done("list -q"), "");
+    }
+    // Where somebody begins to work is another matter.
+    let cli = Cli::edited("pwd", |config| config["process"]["cwd"] = json!("/lnk"));
+    symlink("/proc/sys", cli.path("rootfs/lnk")).unwrap();
+    assert_eq!(cli.done("run cli-into-proc"), "/proc/sys\n");
+}
+
 #[test]
 fn targets_behind_links_that_lead_nowhere_are_made_in_the_root() {
     let script = "cat /etc/resolv.conf /run/resolvconf/resolv.conf /chain /moved/below; \

@@ -2,7 +2,9 @@
 //!
 //! They are what apparmor(7) and the kernel's AppArmor guide say of `/proc/PID/attr/apparmor`.
 
-use cofferdam::sys::{Builder, Call, Errno, Handle, Kernel, Room, flags};
+use cofferdam::sys::{
+    Act, Builder, Call, Errno, Handle, Kernel, OnError, Room, Slot, Syscalls, flags,
+};
 
 use crate::Ground;
 use crate::laws::ground::{How, exec, refuse};
@@ -24,9 +26,7 @@ crate::laws! {
         ] {
             let at = format!("/proc/{}/attr{path}", born.pid);
             let file = ground.open_absolute(&at, flags::O_PATH).unwrap();
-            let found = cofferdam::sys::Syscalls::stat(
-                ground.kernel, file.raw(), c"", flags::AT_EMPTY_PATH,
-            );
+            let found = ground.kernel.stat(file.raw(), c"", flags::AT_EMPTY_PATH);
             assert_eq!(found.unwrap().mode, mode, "{at}");
         }
         let directory = format!("/proc/{}/attr/apparmor", born.pid);
@@ -129,7 +129,7 @@ crate::laws! {
             exec(b, &["/bin/true"]);
             b.land(child);
             b.call(Call::Wait4 { pid, status: Room { len: 4 }, options: 0 });
-            b.push(cofferdam::sys::Act::Check, cofferdam::sys::OnError::Fail, cofferdam::sys::Slot::NONE);
+            b.push(Act::Check, OnError::Fail, Slot::NONE);
         });
         assert_eq!(failed, None);
     }

@@ -1,9 +1,12 @@
 //! Options of mounts: how they are set, changed, inherited and told.
 
-use cofferdam::sys::{Builder, Call, Errno, Handle, Kernel, flags};
+use std::cell::Cell;
+
+use cofferdam::sys::{Builder, Call, Errno, Fd, Handle, Kernel, RawFd, flags};
 
 use crate::Ground;
-use crate::laws::ground::{How, refuse};
+use crate::laws::ground::{How, SOCKET, refuse};
+use crate::laws::sockets::receive;
 
 crate::laws! {
     fn a_mount_tells_the_options_that_it_was_made_with(ground) {
@@ -24,6 +27,44 @@ crate::laws! {
             let told = told(ground, |b, at| mount(b, ["src", &at("m"), "tmpfs"], how));
             assert_eq!(told, [options]);
         }
+    }
+
+    fn a_descriptor_tells_the_type_of_its_file_system(ground) {
+        ground.directory("m");
+        for (kind, magic) in [
+            ("devpts", 0x1cd1),
+            ("mqueue", 0x1980_0202),
+            ("proc", u64::from(flags::PROC_SUPER_MAGIC)),
+            ("sysfs", 0x6265_6572),
+            ("tmpfs", u64::from(flags::TMPFS_MAGIC)),
+        ] {
+            let target = format!("{}/m", ground.place.directory);
+            let namespaces = flags::CLONE_NEWNS | flags::CLONE_NEWIPC;
+            let mut builder = Builder::new(1);
+            let b = &mut builder;
+            mount(b, ["x", &target, kind], 0);
+            let (dir, path) = (Handle::CWD, b.text(&target));
+            let flags = flags::O_PATH | flags::O_CLOEXEC;
+            let slot = b.open(Call::Openat2 { dir, path, flags, mode: 0, resolve: 0 });
+            let bytes = b.block(b"!");
+            b.call(Call::SendFd { socket: SOCKET, bytes, fd: Handle::slot(slot.0) });
+            let how = How { namespaces, ..How::default() };
+            let born = ground.spawn(&builder.finish(), how).unwrap();
+            let (said, mounted) = receive(ground, &born.socket).unwrap();
+            assert_eq!(said, b"!", "{kind}");
+            let mounted = Fd::new(mounted.unwrap(), ground.kernel);
+            assert_eq!(file_system(ground, mounted.raw()), Ok(magic), "{kind}");
+        }
+        for (directory, magic) in ground.place.v2.iter().map(|dir| (dir, 0x6367_7270)).chain(
+            ground.place.v1.values().map(|dir| (dir, 0x27_e0eb)),
+        ) {
+            // It may not be made yet.
+            let above = directory.rsplit_once('/').unwrap().0;
+            let open = ground.open_absolute(directory, 0);
+            let open = open.or_else(|_| ground.open_absolute(above, 0)).unwrap();
+            assert_eq!(file_system(ground, open.raw()), Ok(magic), "{directory}");
+        }
+        assert_eq!(file_system(ground, 1_000_000), Err(Errno::EBADF));
     }
 
     fn a_remount_replaces_the_options(ground) {
@@ -268,6 +309,13 @@ fn told<K: Kernel>(
 ) -> Vec<String> {
     let option = |line: &String| line.split(' ').nth(5).unwrap().to_owned();
     lines(ground, write).iter().map(option).collect()
+}
+
+/// Returns the type of the file system of an open file.
+fn file_system<K: Kernel>(ground: &Ground<'_, K>, fd: RawFd) -> Result<u64, Errno> {
+    let room = [const { Cell::new(0) }; 120];
+    ground.call(Call::Fstatfs { fd, buf: &room[..] })?;
+    Ok(u64::from_le_bytes(std::array::from_fn(|i| room[i].get())))
 }
 
 fn place(line: &str) -> &str {

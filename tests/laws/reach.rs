@@ -111,6 +111,43 @@ crate::laws! {
         }
     }
 
+    /// A walk in which links lead to procfs is refused where that is barred; its own path may.
+    fn no_link_leads_to_what_is_barred(ground) {
+        ground.directory("there");
+        let own = &ground.place.directory[1..];
+        for (link, target) in [
+            ("fixed", "/proc/sys"),
+            ("file", "/proc/filesystems"),
+            ("top", "/proc"),
+            ("up", "top/.."),
+            ("near", "there"),
+            ("new", "there/new"),
+        ] {
+            ground.symlink(target, link);
+        }
+        let top = ground.open_absolute("/", flags::O_PATH).unwrap();
+        for (path, mode, barred) in [
+            (format!("{own}/fixed"), DIRECTORY, true),
+            (format!("{own}/file"), FILE, true),
+            (format!("{own}/top/sys/kernel"), DIRECTORY, true),
+            ("proc/sys/kernel".to_owned(), DIRECTORY, false),
+            (format!("{own}/up"), DIRECTORY, false),
+            (format!("{own}/near"), DIRECTORY, false),
+            (format!("{own}/new"), DIRECTORY, false),
+        ] {
+            for what in [0, flags::PROC_SUPER_MAGIC, flags::TMPFS_MAGIC] {
+                let kernel = Balance { kernel: ground.kernel, open: Cell::new(0) };
+                let found = walk(&kernel, top.raw(), &path, (mode, what));
+                let found = found.map(|fd| Fd::new(fd, &kernel)).map(drop);
+                let refused = barred && what == flags::PROC_SUPER_MAGIC;
+                if barred || what != flags::TMPFS_MAGIC {
+                    assert_eq!(found.err(), refused.then_some(Errno::EXDEV), "{path}");
+                }
+                assert_eq!(kernel.open.get(), 0, "{path}: what was refused is left open");
+            }
+        }
+    }
+
     fn a_disturbed_walk_is_tried_again(ground) {
         ground.directory("root");
         ground.symlink("../f", "root/l");
@@ -145,10 +182,20 @@ fn reach<'k, K: Kernel>(ground: &Ground<'k, K>, path: &str, mode: u32) -> Result
 
 /// Performs the walk as a program would.
 fn perform<K: Kernel>(kernel: &K, root: RawFd, path: &str, mode: u32) -> Result<RawFd, Errno> {
+    walk(kernel, root, path, (mode, 0))
+}
+
+/// The same with a file system to which no link may lead.
+fn walk<K: Kernel>(
+    kernel: &K,
+    root: RawFd,
+    path: &str,
+    (mode, barred): (u32, u32),
+) -> Result<RawFd, Errno> {
     let mut builder = Builder::new(1);
     let path = builder.text(path);
     let slot = builder.take();
-    builder.push(Act::Reach { dir: Handle::slot(0), path, mode }, OnError::Fail, slot);
+    builder.push(Act::Reach { dir: Handle::slot(0), path, mode, barred }, OnError::Fail, slot);
     let program = builder.finish();
     let mut cursor = Cursor::new(program.code(), &[root]);
     match cursor.step(program.code(), kernel) {
@@ -208,6 +255,24 @@ impl<K: Kernel> Swaps<'_, '_, K> {
             };
             ground.symlink(target, &format!("{place}/root/{part}"));
         }
+    }
+}
+
+/// A kernel that counts what is open.
+struct Balance<'k, K> {
+    kernel: &'k K,
+    open: Cell<i32>,
+}
+
+impl<K: Kernel> Kernel for Balance<'_, K> {
+    fn call(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
+        let answer = self.kernel.call(call);
+        match call {
+            Call::Openat2 { .. } if answer.is_ok() => self.open.set(self.open.get() + 1),
+            Call::Close { .. } => self.open.set(self.open.get() - 1),
+            _ => (),
+        }
+        answer
     }
 }
 

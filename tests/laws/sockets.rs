@@ -201,7 +201,7 @@ fn pair<'k, K: Kernel>(ground: &Ground<'k, K>, kind: u32) -> [Fd<'k, K>; 2] {
     [0, 4].map(|at| Fd::new(end(at), ground.kernel))
 }
 
-fn receive<K: Kernel>(
+pub(crate) fn receive<K: Kernel>(
     ground: &Ground<'_, K>,
     socket: &Fd<'_, K>,
 ) -> Result<(Vec<u8>, Option<RawFd>), Errno> {

@@ -39,6 +39,7 @@ numbers! {
     CHDIR = SYS_chdir;
     FCHDIR = SYS_fchdir;
     FCHMOD = SYS_fchmod;
+    FSTATFS = SYS_fstatfs;
     UMASK = SYS_umask;
     GETEUID = SYS_geteuid;
     SETSID = SYS_setsid;

@@ -30,7 +30,7 @@ const fn door(call: &Call<Live<'_>>) -> Door {
         | Call::MoveMount { .. } | Call::OpenTree { .. } | Call::PivotRoot { .. }
         | Call::Umount2 { .. } => Door::Mount,
         Call::Chdir { .. } | Call::Faccessat2 { .. } | Call::Fchdir { .. }
-        | Call::Fchmod { .. } | Call::Fchmodat { .. } | Call::Fchownat { .. }
+        | Call::Fchmod { .. } | Call::Fchmodat { .. } | Call::Fchownat { .. } | Call::Fstatfs { .. }
         | Call::Mkdirat { .. } | Call::Mknodat { .. } | Call::Openat2 { .. }
         | Call::Readlinkat { .. } | Call::Renameat2 { .. } | Call::Statx { .. }
         | Call::Symlinkat { .. } | Call::Umask { .. } | Call::Unlinkat { .. } => Door::Name,
@@ -162,6 +162,7 @@ impl World {
                 let place = self.find_at(Walk::new(pid, dir, path.to_bytes()), flags)?;
                 self.chown(pid, place, [uid, gid])
             }
+            Call::Fstatfs { fd, buf } => self.fstatfs(pid, fd, buf),
             Call::Mkdirat { dir, path, mode } => self.mkdirat(pid, (dir, path.to_bytes()), mode),
             Call::Mknodat { dir, path, mode, device } => {
                 self.mknodat(pid, (dir, path.to_bytes()), (mode, device))

@@ -56,8 +56,8 @@ macro_rules! each_call {
         Execve { path, argv, envp } Exit { status } Faccessat2 { dir, path, mode, flags }
         Fchdir { fd } Fchmod { fd, mode } Fchmodat { dir, path, mode }
         Fchownat { dir, path, uid, gid, flags } Fcntl { fd, command, argument }
-        Flock { fd, operation } Fork { flags } Ftruncate { fd, length } Getdents64 { fd, buf }
-        Geteuid {} Getpid {}
+        Flock { fd, operation } Fork { flags } Fstatfs { fd, buf } Ftruncate { fd, length }
+        Getdents64 { fd, buf } Geteuid {} Getpid {}
         Ioctl { fd, request, argument } IoctlIn { fd, request, block } Kill { pid, signal }
         Lseek { fd, offset, whence } MemfdCreate { name, flags } Mkdirat { dir, path, mode }
         Mknodat { dir, path, mode, device } Mount { source, target, kind, flags, data }

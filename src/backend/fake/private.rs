@@ -25,6 +25,7 @@ impl World {
             | Call::Chroot { .. }
             | Call::ClockGettime { .. }
             | Call::Fchdir { .. }
+            | Call::Fstatfs { .. }
             | Call::Geteuid {}
             | Call::Getpid {}
             | Call::MemfdCreate { .. }

@@ -132,7 +132,7 @@ fn nothing_is_made_without_privilege_nor_behind_a_filter() {
     let reach = |builder: &mut Builder| {
         let (dir, path) = (Handle::slot(0), builder.text("made"));
         let slot = builder.take();
-        builder.push(Act::Reach { dir, path, mode: S_IFDIR }, OnError::Fail, slot);
+        builder.push(Act::Reach { dir, path, mode: S_IFDIR, barred: 0 }, OnError::Fail, slot);
     };
     let copy = |builder: &mut Builder| {
         let act = Act::Copy { from: Handle::slot(0), to: Handle::slot(1) };
