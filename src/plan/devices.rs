@@ -4,8 +4,8 @@
 
 use super::draft::{Draft, Leaf, handle, normal};
 use crate::spec::{Device, DeviceKind, MountKind, Spec};
-use crate::sys::flags::{S_IFBLK, S_IFCHR, S_IFIFO, S_IFREG};
-use crate::sys::{Call, Errno, Handle};
+use crate::sys::flags::{AT_SYMLINK_NOFOLLOW, S_IFBLK, S_IFCHR, S_IFIFO, S_IFREG};
+use crate::sys::{Call, Errno, Handle, Slot};
 
 /// The nodes that every container has (`linux/Documentation/admin-guide/devices.txt`).
 const USUAL: [(&str, u32, u32); 6] = [
@@ -43,7 +43,9 @@ pub(super) fn all(draft: &mut Draft<'_>, spec: &Spec) {
             node(draft, dev, &Device { path, kind, mode: 0o666, uid: 0, gid: 0 });
         }
     }
-    for device in &spec.devices {
+    // The container's own terminals are behind a link there, whatever a document lists.
+    let listed = spec.devices.iter().filter(|device| normal(&device.path) != "dev/ptmx");
+    for device in listed {
         node(draft, dev, device);
     }
     links(draft, dev);
@@ -74,13 +76,16 @@ fn make(draft: &mut Draft<'_>, dir: Handle, name: &str, device: &Device) {
     };
     let path = draft.text(name);
     let mode = kind | device.mode;
-    // EEXIST: the image brought it, or something is mounted there.
-    draft.b.call_or(Call::Mknodat { dir, path, mode, device: number }, &[Errno::EEXIST]);
+    let call = Call::Mknodat { dir, path, mode, device: number };
+    // EEXIST: the image brought it, or something is mounted there, and that is left as it is.
     let (uid, gid) = (device.uid, device.gid);
-    if (uid, gid) != (0, 0) {
-        let flags = crate::sys::flags::AT_SYMLINK_NOFOLLOW;
-        draft.b.call(Call::Fchownat { dir, path, uid, gid, flags });
+    if (uid, gid) == (0, 0) {
+        return draft.b.call_or(call, &[Errno::EEXIST]);
     }
+    let there = draft.b.open_or_skip(call, Slot::NONE, &[Errno::EEXIST]);
+    let flags = AT_SYMLINK_NOFOLLOW;
+    draft.b.call(Call::Fchownat { dir, path, uid, gid, flags });
+    draft.b.land(there);
 }
 
 fn bind(draft: &mut Draft<'_>, dir: Handle, name: &str, host: &str) {
@@ -105,7 +110,7 @@ fn links(draft: &mut Draft<'_>, dev: Handle) {
     }
     let kcore = draft.text("/proc/kcore");
     let call = Call::Faccessat2 { dir: Handle::CWD, path: kcore, mode: 0, flags: 0 };
-    let absent = draft.b.open_or_skip(call, crate::sys::Slot::NONE, &[Errno::ENOENT]);
+    let absent = draft.b.open_or_skip(call, Slot::NONE, &[Errno::ENOENT]);
     link(draft, dev, "core", "/proc/kcore");
     draft.b.land(absent);
 }

@@ -84,7 +84,7 @@ pub fn init(spec: &Spec, situation: &Situation<'_>) -> Result<Plan, Invalid> {
     };
     let mut draft = Draft::new(situation, given_to_init(spec, situation));
     namespaces::check(spec, &draft)?;
-    root::check(spec)?;
+    root::check(spec, situation.leaving)?;
     mounts::check(spec, &draft)?;
     begin(&mut draft);
     limits::oom_score(&mut draft, process);

@@ -242,7 +242,8 @@ fn in_dev(draft: &mut Draft<'_>, mount: &Mount, path: &str) -> bool {
         draft.b.call(Call::Fchdir { fd: dir });
     }
     let made = draft.text(name);
-    draft.b.call(Call::Mkdirat { dir: Handle::CWD, path: made, mode: 0o755 });
+    // EEXIST: a mount whose target was a link has led here.
+    draft.b.call_or(Call::Mkdirat { dir: Handle::CWD, path: made, mode: 0o755 }, &[Errno::EEXIST]);
     draft.mount(Mounting { source, target: name, kind, flags, data });
     draft.within_dev = Some(draft.b.at());
     draft.mounted(path, if kind == "tmpfs" { Content::Empty } else { Content::Some });

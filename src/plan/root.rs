@@ -9,7 +9,7 @@
 use super::draft::{Draft, Mounting, from, handle, invalid};
 use super::host::Leaving;
 use super::mounts;
-use crate::spec::{Invalid, NamespaceKind, Reason, Sharing, Spec};
+use crate::spec::{Invalid, NamespaceKind, Propagation, Reason, Sharing, Spec};
 use crate::sys::flags::{
     MNT_DETACH, MS_BIND, MS_MOVE, MS_PRIVATE, MS_REC, MS_SLAVE, O_DIRECTORY, O_PATH,
 };
@@ -20,9 +20,14 @@ use crate::sys::{Call, Errno, Handle, Slot};
 /// # Errors
 ///
 /// Why.
-pub(super) fn check(spec: &Spec) -> Result<(), Invalid> {
+pub(super) fn check(spec: &Spec, leaving: Leaving) -> Result<(), Invalid> {
     if spec.rootfs.overlaid.is_some() && spec.namespace(NamespaceKind::Mount).is_none() {
         return Err(invalid("/root", Reason::Malformed("an overlay needs a mount namespace")));
+    }
+    let private = spec.rootfs.propagation.is_some_and(|how| how.sharing == Sharing::Private);
+    if private && leaving == Leaving::Move {
+        let why = Reason::Malformed("[r]private is not safe without pivot_root");
+        return Err(invalid("/linux/rootfsPropagation", why));
     }
     Ok(())
 }
@@ -72,7 +77,7 @@ fn isolate(draft: &mut Draft<'_>, spec: &Spec) {
     let propagation = spec.rootfs.propagation;
     let flags = propagation.map_or(MS_REC | MS_SLAVE, mounts::propagation_flags);
     draft.mount(Mounting { target: "/", flags, ..Mounting::default() });
-    if is_shared(spec) {
+    if spreads(spec) {
         // pivot_root(2) refuses a shared parent, and what is mounted in it would be the host's.
         draft.about("keep the root's mounts to itself");
         let target = draft.situation.rootfs_mount;
@@ -80,8 +85,10 @@ fn isolate(draft: &mut Draft<'_>, spec: &Spec) {
     }
 }
 
-fn is_shared(spec: &Spec) -> bool {
-    spec.rootfs.propagation.is_some_and(|propagation| propagation.sharing == Sharing::Shared)
+/// Whether some mounts of the old root are still the host's peers: what becomes of those here
+/// would become of the host's.
+fn spreads(spec: &Spec) -> bool {
+    spec.rootfs.propagation.is_some_and(Propagation::spreads)
 }
 
 /// Makes the container's root the only one.
@@ -94,6 +101,11 @@ pub(super) fn enter(draft: &mut Draft<'_>, spec: &Spec) {
             chroot(draft);
         }
         Leaving::Move => {
+            if spreads(spec) {
+                // What is covered, unmounted and moved here must not be so there.
+                let flags = MS_REC | MS_SLAVE;
+                draft.mount(Mounting { target: "/", flags, ..Mounting::default() });
+            }
             cover(draft);
             draft.about("move the root");
             draft.b.call(Call::Fchdir { fd: draft.root });
@@ -117,7 +129,7 @@ fn chroot(draft: &mut Draft<'_>) {
 
 /// The old root is stacked on the new one, where the working directory stays (pivot_root(2)).
 fn pivot(draft: &mut Draft<'_>, spec: &Spec) {
-    let old = is_shared(spec).then(|| draft.open_host("/", O_PATH | O_DIRECTORY));
+    let old = spreads(spec).then(|| draft.open_host("/", O_PATH | O_DIRECTORY));
     draft.b.call(Call::Fchdir { fd: draft.root });
     let here = draft.text(".");
     draft.b.call(Call::PivotRoot { new_root: here, put_old: here });

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{self, Filter, Host, Joined, Plan, Situation, Source, Start, Terminal};
 use crate::spec::{
-    Hook, IdMap, Invalid, Mount, MountKind, NamespaceKind, Process, Reason, Seccomp, Sharing, Spec,
+    Hook, IdMap, Invalid, Mount, MountKind, NamespaceKind, Process, Propagation, Reason, Seccomp,
+    Spec,
 };
 use crate::state::{CgroupDir, Manifest, Record};
 use crate::sys::{Act, CWD, Call, Errno, Fd, Kernel, Op, Syscalls, flags};
@@ -222,9 +223,9 @@ fn placed(host: &Host, dirs: &[CgroupDir]) -> Vec<plan::CgroupDir> {
     dirs.iter().filter_map(split).collect()
 }
 
-/// Finds the mount that holds the root file system, for a container that shares its mounts.
+/// Finds the mount that holds the root file system, for a container whose mounts may spread.
 fn mount_of<K: Kernel>(kernel: &K, spec: &Spec, rootfs: &str) -> Result<String, Failure> {
-    if spec.rootfs.propagation.is_none_or(|p| p.sharing != Sharing::Shared) {
+    if !spec.rootfs.propagation.is_some_and(Propagation::spreads) {
         return Ok("/".to_owned());
     }
     let mounts = probe::mounts(kernel)?;

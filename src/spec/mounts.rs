@@ -73,6 +73,15 @@ pub struct Propagation {
     pub recursive: bool,
 }
 
+impl Propagation {
+    /// Whether mounts that are copies of others may still spread to those once this is set at the
+    /// top of their tree.
+    #[must_use]
+    pub const fn spreads(self) -> bool {
+        matches!(self.sharing, Sharing::Shared) || !self.recursive
+    }
+}
+
 /// Which way mounts travel; mount_namespaces(7) explains them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Sharing {

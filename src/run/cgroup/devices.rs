@@ -16,7 +16,8 @@ const fn usual(kind: DeviceRuleKind, major: Option<u32>, minor: Option<u32>) -> 
     DeviceRule { allow: true, kind, major, minor, access }
 }
 
-/// What every container may do: null, zero, full, random, urandom, tty, console, pty.
+/// What every container may do: null, zero, full, random, urandom, tty, pty, tun. The host's
+/// console is not among it: a container's own is a pty.
 const USUAL: [DeviceRule; 11] = [
     usual(DeviceRuleKind::Char, None, None),
     usual(DeviceRuleKind::Block, None, None),
@@ -26,8 +27,8 @@ const USUAL: [DeviceRule; 11] = [
     usual(DeviceRuleKind::Char, Some(1), Some(8)),
     usual(DeviceRuleKind::Char, Some(1), Some(9)),
     usual(DeviceRuleKind::Char, Some(5), Some(0)),
-    usual(DeviceRuleKind::Char, Some(5), Some(1)),
     usual(DeviceRuleKind::Char, Some(5), Some(2)),
+    usual(DeviceRuleKind::Char, Some(10), Some(200)),
     usual(DeviceRuleKind::Char, Some(136), None),
 ];
 
