@@ -39,11 +39,26 @@ pub(super) struct Kind<'s> {
     pub(super) name: &'static str,
     /// The environment of those that name none.
     pub(super) env: &'s [String],
+    /// The file mode creation mask.
+    pub(super) umask: u32,
+}
+
+impl<'s> Kind<'s> {
+    /// Hooks that run before the container's root is entered. What they make is nobody else's to
+    /// write, though the program's own mask is clear then.
+    pub(super) const fn create(env: &'s [String]) -> Self {
+        Self { name: "createContainer", env, umask: 0o022 }
+    }
+
+    /// Hooks that run as the program will.
+    pub(super) const fn start(env: &'s [String], umask: u32) -> Self {
+        Self { name: "startContainer", env, umask }
+    }
 }
 
 /// Runs hooks one after the other; each must end well.
 pub(super) fn run(draft: &mut Draft<'_>, kind: Kind<'_>, hooks: &[Hook]) {
-    let Kind { name, env } = kind;
+    let Kind { name, env, umask } = kind;
     for (i, hook) in hooks.iter().enumerate() {
         draft.about(format!("error running {name} hook #{i}"));
         // What the hook before it has written was not asked for.
@@ -57,7 +72,7 @@ pub(super) fn run(draft: &mut Draft<'_>, kind: Kind<'_>, hooks: &[Hook]) {
         let pid = draft.b.take();
         let child = draft.b.fork(0, pid);
         draft.about(format!("error running {name} hook #{i}: fork/exec {}", hook.path));
-        become_hook(draft, hook, env);
+        become_hook(draft, hook, env, umask);
         draft.b.land(child);
         limit(draft, hook, &format!("error running {name} hook #{i}"), pid);
         draft.about(format!("error running {name} hook #{i}"));
@@ -88,15 +103,14 @@ fn limit(draft: &mut Draft<'_>, hook: &Hook, about: &str, pid: Slot) {
 }
 
 /// Becomes the hook's program, with the state on its standard input.
-pub(super) fn become_hook(draft: &mut Draft<'_>, hook: &Hook, env: &[String]) {
+pub(super) fn become_hook(draft: &mut Draft<'_>, hook: &Hook, env: &[String], mask: u32) {
     let state = draft.given(Given::HookState);
     draft.b.call(Call::Dup3 { old: state, new: Handle(Stream::Stdin.fd()), flags: 0 });
     for stream in HOOK_OUTPUT {
         let old = draft.given(Given::HookOutput(stream));
         draft.b.call(Call::Dup3 { old, new: Handle(stream.fd()), flags: 0 });
     }
-    // The program's own mask is clear, and what a hook makes is nobody else's to write.
-    draft.b.call(Call::Umask { mask: 0o022 });
+    draft.b.call(Call::Umask { mask });
     let path = draft.text(&hook.path);
     let argv = draft.list(hook.args.iter().map(String::as_str));
     let envp = draft.list(hook.env.as_deref().unwrap_or(env).iter().map(String::as_str));

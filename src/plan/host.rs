@@ -170,6 +170,9 @@ pub enum Given {
     HookState,
     /// The pidfd of the init whose namespaces are joined.
     Init,
+    /// The record of a container that waits at no gate. It is locked, and execve(2) closes it: so
+    /// long init is not its program yet, whatever has become of its maker.
+    Record,
     /// What becomes a standard stream.
     Stream(Stream),
     /// The socket to whoever makes the container; always the first.

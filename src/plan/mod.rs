@@ -189,7 +189,7 @@ pub fn hook(hook: &Hook, host: &Host, bundle: &str, env: &[String]) -> Result<Pl
     // A bundle may be gone before its container is.
     draft.b.call_or(Call::Chdir { path }, &[Errno::EACCES, Errno::ENOENT, Errno::ENOTDIR]);
     draft.about(format!("fork/exec {}", hook.path));
-    hooks::become_hook(&mut draft, hook, env);
+    hooks::become_hook(&mut draft, hook, env, 0o022);
     let (program, executable) = (draft.finish()?, hook.path.clone());
     let (namespaces, forks, mapped, hooks_stop) = (0, false, false, false);
     checked(Plan { program, namespaces, given, forks, mapped, hooks_stop, executable })
@@ -247,9 +247,10 @@ fn executable(args: &[String]) -> String {
 
 fn given_to_init(spec: &Spec, situation: &Situation<'_>) -> Vec<Given> {
     let mut given = vec![Given::Sync];
-    if situation.start == Start::AtTheGate {
-        given.push(Given::Gate);
-    }
+    given.push(match situation.start {
+        Start::AtOnce => Given::Record,
+        Start::AtTheGate => Given::Gate,
+    });
     if hooks::any_within(&spec.hooks) {
         given.push(Given::HookState);
         given.extend(HOOK_OUTPUT.map(Given::HookOutput));
@@ -293,8 +294,7 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec, proc: Option<Slot>) {
         draft.b.call(Call::Fchdir { fd: draft.root });
     }
     let env = spec.process.as_ref().map_or(&[][..], |process| &process.env);
-    let kind = hooks::Kind { name: "createContainer", env };
-    hooks::run(draft, kind, &spec.hooks.create_container);
+    hooks::run(draft, hooks::Kind::create(env), &spec.hooks.create_container);
     if let Some(process) = &spec.process {
         labels::choose(draft, process, proc);
     }

@@ -58,7 +58,8 @@ pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, start: Start, hoo
     let powers = creds::powers(draft, process);
     creds::become_user(draft, process, powers);
     draft.about("set the file mode creation mask");
-    draft.b.call(Call::Umask { mask: process.user.umask.unwrap_or(UMASK) });
+    let umask = process.user.umask.unwrap_or(UMASK);
+    draft.b.call(Call::Umask { mask: umask });
     let candidates = candidates(process);
     probe(draft, process, &candidates);
     hooks::close_on_exec(draft);
@@ -80,8 +81,7 @@ pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, start: Start, hoo
         draft.b.call(Call::Dup3 { old: gate, new: sync, flags });
         draft.await_byte(gate);
     }
-    let kind = hooks::Kind { name: "startContainer", env: &process.env };
-    hooks::run(draft, kind, hooks);
+    hooks::run(draft, hooks::Kind::start(&environment(draft, process), umask), hooks);
     if filtered && process.no_new_privs {
         creds::filter(draft);
     }
@@ -141,11 +141,8 @@ fn execute(draft: &mut Draft<'_>, process: &Process, candidates: &[String]) {
     // The program is there: what fails is to execute it, say for want of its interpreter.
     draft.about(format!("exec {}", process.args.first().map_or("", String::as_str)));
     let argv = draft.list(process.args.iter().map(String::as_str));
-    let home = draft.situation.home.filter(|_| !has_home(process));
-    let home = home.map(|home| format!("HOME={home}"));
-    let env = process.env.iter().map(String::as_str);
-    let env = env.filter(|entry| home.is_none() || *entry != "HOME=");
-    let envp = draft.list(env.chain(home.as_deref()));
+    let env = environment(draft, process);
+    let envp = draft.list(env.iter().map(String::as_str));
     let (last, earlier) = match candidates.split_last() {
         Some((last, earlier)) => (last.as_str(), earlier),
         None => ("", [].as_slice()),
@@ -156,6 +153,14 @@ fn execute(draft: &mut Draft<'_>, process: &Process, candidates: &[String]) {
     }
     let path = draft.text(last);
     draft.b.call(Call::Execve { path, argv, envp });
+}
+
+/// Returns the environment of the program: it always has a home.
+fn environment(draft: &Draft<'_>, process: &Process) -> Vec<String> {
+    let home = draft.situation.home.filter(|_| !has_home(process));
+    let home = home.map(|home| format!("HOME={home}"));
+    let given = process.env.iter().filter(|entry| home.is_none() || *entry != "HOME=");
+    given.cloned().chain(home.clone()).collect()
 }
 
 fn has_home(process: &Process) -> bool {

@@ -68,6 +68,7 @@ pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fail
     let handed = Handed {
         console: create.console,
         gate: gate.as_ref().map(Fd::raw),
+        record: op.file.as_ref().map(Fd::raw),
         preserve_fds: create.preserve_fds,
         stdio: create.stdio,
         owner: create
@@ -83,6 +84,8 @@ pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fail
 pub(super) struct Handed {
     pub(super) console: Console,
     pub(super) gate: Option<RawFd>,
+    /// The record, locked until the child is its program.
+    pub(super) record: Option<RawFd>,
     pub(super) preserve_fds: u32,
     pub(super) stdio: [Stdio; 3],
     /// The user of the process, as the caller numbers users.
@@ -112,6 +115,7 @@ pub(super) fn make<K: Kernel>(
         given.push(match (wanted, handed.console) {
             (Given::Sync, _) => theirs.raw(),
             (Given::Gate, _) => handed.gate.ok_or(Errno::EBADF).doing(what)?,
+            (Given::Record, _) => handed.record.ok_or(Errno::EBADF).doing(what)?,
             (Given::Console, Console::Socket(socket)) => socket,
             (Given::Console, Console::None | Console::Relay) => -1,
             (Given::Init, _) => op.init.as_ref().map_or(-1, Fd::raw),
@@ -338,6 +342,12 @@ pub(super) fn release<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fa
 /// … or told at once, and watched until it has become its program.
 pub(super) fn launch<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (_, plan) = task(op)?;
+    if op.hooks.is_some() && !op.ready {
+        // Those before the start have run when it is ready, and those at the start read created.
+        expect(op, plan, Wanted::Ready)?;
+        op.ready = true;
+        hooks::tell(op, "created")?;
+    }
     let Some(sync) = &op.sync else { return Ok(()) };
     match op.kernel.send(sync.raw(), b"G") {
         // It is gone already, perhaps with something unread (ECONNRESET), and has said why.

@@ -86,7 +86,7 @@ impl<'r, K: Kernel> Container<'r, K> {
         decide(Some(&held.record), &held.facts, Request::State)?;
         let status = status(Some(&held.record), &held.facts);
         let manifest = held.record.manifest;
-        let alive = held.facts.init == Liveness::Alive;
+        let alive = held.facts.init.is_alive();
         Ok(State {
             id: manifest.id,
             status,
@@ -321,7 +321,7 @@ impl<'r, K: Kernel> Container<'r, K> {
         let mut operation = Operation::new(self.runtime, self.home(), held.record, task);
         operation.child = held.init.map(|pidfd| Child { pid, pidfd });
         operation.frozen = held.facts.freezer != Freezer::Thawed;
-        operation.waiting = held.facts.gate == Gate::Held;
+        operation.waiting = held.facts.gate == Gate::Held || held.facts.init == Liveness::Nascent;
         operation
     }
 }

@@ -19,6 +19,7 @@ pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fail
     let handed = Handed {
         console: exec.console,
         gate: None,
+        record: None,
         preserve_fds: exec.preserve_fds,
         stdio: exec.stdio,
         owner: streams::outside(exec.process.user.uid, &kept.uid_maps),

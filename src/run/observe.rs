@@ -36,10 +36,16 @@ pub(super) fn observe<'k, K: Kernel>(
         Stage::Creating if !locked && home.is_locked(kernel)? => Owner::Alive,
         Stage::Creating | Stage::Checkpointed | Stage::Created | Stage::Deleting => Owner::Gone,
     };
-    let found = identity::find(kernel, record.init, boot)?;
+    let mut found = identity::find(kernel, record.init, boot)?;
     let alive = found.liveness == Liveness::Alive;
-    let gated = alive && !record.manifest.ungated;
-    let gate = if gated { gate(kernel, home)? } else { Gate::Free };
+    let gate = match (alive, record.manifest.ungated) {
+        (true, false) => gate(kernel, home)?,
+        (true, true) if record.stage == Stage::Created && home.is_nascent(kernel)? => {
+            found.liveness = Liveness::Nascent;
+            Gate::Free
+        }
+        (_, _) => Gate::Free,
+    };
     let cgroup = match (record.manifest.cgroups.first(), record.stage) {
         (Some(dir), Stage::Checkpointed) => cgroup::occupancy(kernel, dir)?,
         // Nothing is decided by it at another stage: the steps of delete look for themselves.

@@ -136,17 +136,17 @@ impl Home {
     ///
     /// Fails where the kernel will not say.
     pub(super) fn is_locked<K: Kernel>(&self, kernel: &K) -> Result<bool, Failure> {
-        let name = self.name()?;
-        let what = || format!("ask who holds {}", show(&name));
-        let dir = match kernel.open(CWD, &name, flags::O_RDONLY | flags::O_DIRECTORY) {
-            Err(Errno::ENOENT) => return Ok(false),
-            dir => dir.doing(what)?,
-        };
-        match flock(kernel, &dir, flags::LOCK_SH | flags::LOCK_NB) {
-            Ok(()) => Ok(false),
-            Err(Errno::EAGAIN) => Ok(true),
-            Err(errno) => Err(Failure::new(what(), errno)),
-        }
+        is_held(kernel, &self.name()?, flags::O_RDONLY | flags::O_DIRECTORY)
+    }
+
+    /// Returns whether the init of a container that waits at no gate is not its program yet: it
+    /// holds the record's lock until execve(2), whatever has become of its maker.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel will not say.
+    pub(super) fn is_nascent<K: Kernel>(&self, kernel: &K) -> Result<bool, Failure> {
+        is_held(kernel, &self.file("record.json")?, flags::O_RDONLY)
     }
 
     /// Makes the home with its record and moves it in, locked; returns none where there is a
@@ -235,8 +235,13 @@ impl Home {
             }
             done => done?,
         };
-        let gate =
-            if record.manifest.ungated { None } else { Some(self.make_gate(kernel, &lock)?) };
+        let gate = if record.manifest.ungated {
+            // Init has it, too, until it is its program: see [`Home::is_nascent`].
+            flock(kernel, &file, flags::LOCK_EX).doing(make)?;
+            None
+        } else {
+            Some(self.make_gate(kernel, &lock)?)
+        };
         Ok(Made { lock, file, gate })
     }
 
@@ -397,6 +402,20 @@ pub(super) fn make_parents<K: Kernel>(kernel: &K, path: &str) -> Result<(), Errn
         }
     }
     Ok(())
+}
+
+/// Returns whether somebody holds the lock of what is at a path.
+fn is_held<K: Kernel>(kernel: &K, path: &CString, how: u64) -> Result<bool, Failure> {
+    let what = || format!("ask who holds {}", show(path));
+    let file = match kernel.open(CWD, path, how) {
+        Err(Errno::ENOENT) => return Ok(false),
+        file => file.doing(what)?,
+    };
+    match flock(kernel, &file, flags::LOCK_SH | flags::LOCK_NB) {
+        Ok(()) => Ok(false),
+        Err(Errno::EAGAIN) => Ok(true),
+        Err(errno) => Err(Failure::new(what(), errno)),
+    }
 }
 
 fn rename<'a>(from: &'a CString, to: &'a CString, flags: u32) -> Call<crate::sys::Live<'a>> {

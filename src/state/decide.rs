@@ -8,6 +8,7 @@
 //! | created checkpointed deleting | init alive, frozen          | paused                       |
 //! | created checkpointed deleting | init alive, freezing        | pausing                      |
 //! | created checkpointed deleting | init alive, thawed and held | created                      |
+//! | created checkpointed          | init nascent, thawed, free  | creating                     |
 //! | created checkpointed deleting | init alive, thawed and free | running                      |
 //! | checkpointed                  | init not alive              | checkpointed                 |
 //! | created deleting              | init not alive              | stopped                      |
@@ -18,7 +19,7 @@
 //! | run        | RUN     | –        | –       | –       | –       | –      | –       | –       |
 //! | start      | –       | –        | START   | –       | –       | –      | –       | –       |
 //! | exec       | –       | –        | EXEC    | EXEC    | –       | –      | –       | –       |
-//! | kill       | –       | –        | KILL    | KILL    | KILL    | KILL   | –       | –       |
+//! | kill       | –       | –³       | KILL    | KILL    | KILL    | KILL   | –       | –       |
 //! | pause      | –       | –        | PAUSE   | PAUSE   | PAUSE   | –      | –       | –       |
 //! | resume     | –       | –        | –       | –       | RESUME  | RESUME | –       | –       |
 //! | update     | –       | –        | UPDATE  | UPDATE  | UPDATE  | UPDATE | –       | –       |
@@ -33,7 +34,10 @@
 //!
 //! ² Only while its cgroup holds no process: a restore that was cut short is deleted first.
 //!
-//! **Invariant:** only [`Liveness::Alive`] of an init that the record names is alive. A zombie has
+//! ³ KILL where the record says created: whoever is there to be killed can be.
+//!
+//! **Invariant:** only [`Liveness::Alive`] or [`Liveness::Nascent`] of an init that the record names
+//! is alive; and who is nascent is joined by nobody, for its root may be the host's. A zombie has
 //! ended, and a stranger under the init's number is not ours to signal.
 //!
 //! **Invariant:** init decides. A dead init's leftover processes make no container running; they
@@ -61,11 +65,7 @@ pub fn status(record: Option<&Record>, facts: &Facts) -> Status {
         (Stage::Creating, Owner::Gone) => return Status::Stopped,
         (Stage::Created | Stage::Checkpointed | Stage::Deleting, Owner::Alive | Owner::Gone) => (),
     }
-    let alive = match facts.init {
-        Liveness::Alive => record.init.is_some(),
-        Liveness::Never | Liveness::Zombie | Liveness::Gone | Liveness::Stranger => false,
-    };
-    if !alive {
+    if !facts.init.is_alive() || record.init.is_none() {
         return match record.stage {
             Stage::Checkpointed => Status::Checkpointed,
             Stage::Creating | Stage::Created | Stage::Deleting => Status::Stopped,
@@ -75,7 +75,10 @@ pub fn status(record: Option<&Record>, facts: &Facts) -> Status {
         (Freezer::Frozen, Gate::Held | Gate::Free) => Status::Paused,
         (Freezer::Freezing, Gate::Held | Gate::Free) => Status::Pausing,
         (Freezer::Thawed, Gate::Held) => Status::Created,
-        (Freezer::Thawed, Gate::Free) => Status::Running,
+        (Freezer::Thawed, Gate::Free) => match (record.stage, facts.init) {
+            (Stage::Created | Stage::Checkpointed, Liveness::Nascent) => Status::Creating,
+            (_, _) => Status::Running,
+        },
     }
 }
 
@@ -91,6 +94,7 @@ pub fn decide(
 ) -> Result<&'static [Step], Refusal> {
     let status = status(record, facts);
     let answer = match record.map(|record| record.stage) {
+        Some(Stage::Created) if (status, request) == (Status::Creating, Request::Kill) => Ok(KILL),
         None | Some(Stage::Creating | Stage::Created | Stage::Checkpointed) => {
             whole(status, facts, request)
         }

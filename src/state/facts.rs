@@ -3,7 +3,8 @@
 //! | fact    | asked of                                | decides                       |
 //! |---------|-----------------------------------------|-------------------------------|
 //! | owner   | the lock of the container's home        | whether anybody still makes it |
-//! | init    | the init's pidfd, start time and boot   | whether it is alive at all    |
+//! | init    | the init's pidfd, start time and boot,  | whether it is alive at all,   |
+//! |         | the lock that its execve(2) releases    | and is its program            |
 //! | gate    | the fifo in the container's directory   | created or running            |
 //! | cgroup  | the home cgroup                         | what a restore would find     |
 //! | freezer | the home cgroup                         | running, pausing or paused    |
@@ -75,6 +76,8 @@ impl Owner {
 pub enum Liveness {
     /// The record names none.
     Never,
+    /// It lives, waits at no gate, and is not its program yet: it may still have the host's root.
+    Nascent,
     /// It lives.
     Alive,
     /// It has exited and nobody has reaped it.
@@ -87,7 +90,14 @@ pub enum Liveness {
 
 impl Liveness {
     /// Every value, in order.
-    pub const ALL: [Self; 5] = [Self::Never, Self::Alive, Self::Zombie, Self::Gone, Self::Stranger];
+    pub const ALL: [Self; 6] =
+        [Self::Never, Self::Nascent, Self::Alive, Self::Zombie, Self::Gone, Self::Stranger];
+
+    /// Whether it lives.
+    #[must_use]
+    pub const fn is_alive(self) -> bool {
+        matches!(self, Self::Nascent | Self::Alive)
+    }
 }
 
 /// Whether somebody waits behind the fifo that `start` opens.

@@ -16,6 +16,32 @@ fn hooked(kind: &str, hooks: Value) -> Cli {
     Cli::edited("echo payload", |config| config["hooks"] = json!({ kind: hooks }))
 }
 
+/// Hooks at the start run as the program will, whichever request starts it.
+#[test]
+fn hooks_at_the_start_read_created_and_are_as_the_program() {
+    let cli = Cli::edited("true", |config| {
+        config["root"]["readonly"] = json!(false);
+        config["process"]["user"]["umask"] = json!(0o027);
+        let tell = "cat >/log; echo >>/log; umask >>/log; echo $HOME >>/log";
+        config["hooks"]["startContainer"] = json!([script(tell, json!({}))]);
+        config["hooks"]["createContainer"] = json!([script("cat >/dev/null", json!({}))]);
+    });
+    let told = || {
+        let log = cli.read("rootfs/log");
+        let mut lines = log.lines();
+        let state: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+        assert_eq!((state["status"].as_str(), state["pid"].as_u64()), (Some("created"), Some(1)));
+        assert_eq!(lines.collect::<Vec<_>>(), ["0027", "/root"]);
+    };
+    cli.done("run cli-start");
+    told();
+    cli.done("create cli-start");
+    cli.done("start cli-start");
+    cli.await_end("cli-start");
+    cli.done("delete cli-start");
+    told();
+}
+
 const KINDS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 

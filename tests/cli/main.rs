@@ -10,6 +10,7 @@ mod events;
 mod filter;
 mod hooks;
 mod labels;
+mod leaving;
 mod life;
 mod limits;
 mod mounts;
