@@ -38,6 +38,7 @@
 //!
 //! [`lifecycle`] has the requests of this library as clients, machines on which they find a
 //! container, and the judge of their ends; [`Never`] asks whether something can happen at all.
+//! The command `cofferdam simulate` is these.
 //!
 //! `examples/orchestrator.rs` walks two copies of a small orchestrator, one of which may be killed
 //! anywhere; `examples/lifecycles.rs` has whole lives made up by proptest instead.
