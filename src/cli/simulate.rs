@@ -30,7 +30,11 @@ use super::{PROGRAM, coverage};
 /// The flags.
 pub(super) const FLAGS: &[Flag] = &[
     value("profile", "", "the kernel, by its cgroups: 'v2' (default), 'v1' or 'hybrid'"),
-    value("from", "", "the container before: 'absent' (default), 'created', 'running', .."),
+    value(
+        "from",
+        "",
+        "the container before: 'absent' (default), 'created', 'running', 'paused' or 'stopped'",
+    ),
     value("deaths", "", "how many clients are killed, each anywhere (default: 0)"),
     value("faults", "", "how many calls fail, each anywhere (default: 0)"),
     value(
