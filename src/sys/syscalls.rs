@@ -170,7 +170,8 @@ pub trait Syscalls: Kernel + Sized {
     /// Those of read(2); interrupted reads are repeated.
     fn read_all(&self, fd: RawFd) -> Result<Vec<u8>, Errno> {
         let mut all = Vec::new();
-        let mut block = vec![0; 16 * 1024];
+        // The kernel's own files give no more than a page at once, and others are short here.
+        let mut block = vec![0; 4096];
         loop {
             match self.read(fd, &mut block) {
                 Ok([]) => return Ok(all),
