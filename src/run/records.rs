@@ -45,23 +45,20 @@ pub(super) fn write<K: Kernel>(
     kernel.write_all(file.raw(), &line).doing(what)
 }
 
-/// Reads the lines of a file of records: the last one that is whole counts.
+/// Reads the lines of a file of records, the last one first: the first whole one counts.
 pub(super) fn parse(text: &[u8], path: &str) -> Loaded {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
-    let (mut last, mut torn) = (None, None);
-    for line in text.split(|byte| *byte == b'\n') {
+    let mut torn = None;
+    for line in text.rsplit(|byte| *byte == b'\n') {
         match serde_json::from_slice(line) {
-            Ok(record) => last = Some(Loaded::Record(Box::new(record))),
+            Ok(record) => return Loaded::Record(Box::new(record)),
             // Cut off: being written, or what a full disk or a power cut has left.
-            Err(error) if error.is_eof() => torn = Some(error),
+            Err(error) if error.is_eof() => torn = torn.or(Some(error)),
             Err(error) => return Loaded::Foreign(format!("{path}: {error}")),
         }
     }
-    let damaged = || {
-        let why = torn.map_or_else(String::new, |error| error.to_string());
-        Loaded::Damaged(format!("{path}: {why}"))
-    };
-    last.unwrap_or_else(damaged)
+    let why = torn.map_or_else(String::new, |error| error.to_string());
+    Loaded::Damaged(format!("{path}: {why}"))
 }
 
 #[cfg(test)]

@@ -36,8 +36,8 @@
 //!
 //! ³ KILL where the record says created: whoever is there to be killed can be.
 //!
-//! **Invariant:** only [`Liveness::Alive`] or [`Liveness::Nascent`] of an init that the record names
-//! is alive; and who is nascent is joined by nobody, for its root may be the host's. A zombie has
+//! **Invariant:** only [`Liveness::Alive`] or [`Liveness::Nascent`] of an init that the record
+//! names is alive; who is nascent is joined by nobody, for its root may be the host's. A zombie has
 //! ended, and a stranger under the init's number is not ours to signal.
 //!
 //! **Invariant:** init decides. A dead init's leftover processes make no container running; they

@@ -55,7 +55,7 @@ impl Form for Compiled {
 }
 
 /// What `clone3` is asked for, and the program that the child performs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Child<'a> {
     /// The `CLONE_NEW*` flags of the namespaces to make.
     pub namespaces: u64,

@@ -170,7 +170,8 @@ pub trait Syscalls: Kernel + Sized {
     /// Those of read(2); interrupted reads are repeated.
     fn read_all(&self, fd: RawFd) -> Result<Vec<u8>, Errno> {
         let mut all = Vec::new();
-        let mut block = vec![0; 16 * 1024];
+        // The kernel's own files give no more than a page at once, and others are short here.
+        let mut block = vec![0; 4096];
         loop {
             match self.read(fd, &mut block) {
                 Ok([]) => return Ok(all),
@@ -247,17 +248,17 @@ pub trait Syscalls: Kernel + Sized {
     ///
     /// Those of getdents64(2).
     fn entries(&self, dir: RawFd) -> Result<Vec<Entry>, Errno> {
-        let mut found = Vec::new();
-        let mut block = vec![0; 8 * 1024];
-        loop {
-            let buf = Cell::from_mut(&mut block[..]).as_slice_of_cells();
-            let count = self.call(Call::Getdents64 { fd: dir, buf })?;
-            let count = usize::try_from(count).map_err(|_| Errno::EOVERFLOW)?;
-            if count == 0 {
-                return Ok(found);
-            }
-            Entry::decode(block.get(..count).ok_or(Errno::EIO)?, &mut found);
-        }
+        list(self, dir, |_| true)
+    }
+
+    /// Lists the directories in an open directory, by their names.
+    ///
+    /// # Errors
+    ///
+    /// Those of getdents64(2).
+    fn directories(&self, dir: RawFd) -> Result<Vec<String>, Errno> {
+        let found = list(self, dir, |kind| kind == Kind::Directory)?;
+        Ok(found.into_iter().map(|entry| entry.name).collect())
     }
 
     /// Makes two connected sockets that keep message boundaries.
@@ -383,9 +384,28 @@ impl Stat {
     }
 }
 
+/// Lists those entries of an open directory whose kind is wanted.
+fn list<K: Kernel + ?Sized>(
+    kernel: &K,
+    dir: RawFd,
+    wanted: fn(Kind) -> bool,
+) -> Result<Vec<Entry>, Errno> {
+    let mut found = Vec::new();
+    let mut block = vec![0; 8 * 1024];
+    loop {
+        let buf = Cell::from_mut(&mut block[..]).as_slice_of_cells();
+        let count = kernel.call(Call::Getdents64 { fd: dir, buf })?;
+        let count = usize::try_from(count).map_err(|_| Errno::EOVERFLOW)?;
+        if count == 0 {
+            return Ok(found);
+        }
+        Entry::decode(block.get(..count).ok_or(Errno::EIO)?, wanted, &mut found);
+    }
+}
+
 impl Entry {
     /// Reads `struct linux_dirent64` (getdents64(2)) until the block ends.
-    fn decode(mut block: &[u8], found: &mut Vec<Self>) {
+    fn decode(mut block: &[u8], wanted: fn(Kind) -> bool, found: &mut Vec<Self>) {
         while let Some(len) = block.get(16..18) {
             let len = usize::from(u16::from_le_bytes([len[0], len[1]]));
             let (Some(this), Some(rest)) = (block.get(..len), block.get(len.max(19)..)) else {
@@ -393,8 +413,8 @@ impl Entry {
             };
             let name = this.get(19..).unwrap_or_default();
             let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-            if name != b"." && name != b".." {
-                let kind = Kind::decode(this.get(18).copied().unwrap_or(0));
+            let kind = Kind::decode(this.get(18).copied().unwrap_or(0));
+            if name != b"." && name != b".." && wanted(kind) {
                 found.push(Self { name: String::from_utf8_lossy(name).into_owned(), kind });
             }
             block = rest;

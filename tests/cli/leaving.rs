@@ -131,7 +131,11 @@ fn the_host_s_console_is_not_a_container_s_and_tunnels_are() {
 
 #[test]
 fn what_is_at_the_path_of_a_device_stays_what_it_is() {
-    let device = |path: &str, owner: u32| json!({ "path": path, "type": "c", "major": 1, "minor": 3, "uid": owner, "gid": owner });
+    let device = |path: &str, owner: u32| {
+        let mut device = json!({ "path": path, "type": "c", "major": 1, "minor": 3 });
+        (device["uid"], device["gid"]) = (owner.into(), owner.into());
+        device
+    };
     let script = "stat -c '%u %F' /etc/there /dev/own; readlink /dev/ptmx; : <>/dev/ptmx";
     let cli = maker(script, |config| {
         let listed = [("/etc/there", 7), ("/dev/own", 7), ("/dev/ptmx", 0)];

@@ -118,10 +118,16 @@ pub(super) fn parse(text: &[u8]) -> Option<u64> {
 impl World {
     /// Returns the files of a cgroup by their numbers.
     fn cgroup_files(&self, cgroup: u32) -> impl Iterator<Item = u8> {
+        let there = self.shown(cgroup);
+        (0..).zip(FILES).filter(move |(_, file)| there(file)).map(|(number, _)| number)
+    }
+
+    /// Returns whether a cgroup has a file.
+    fn shown(&self, cgroup: u32) -> impl Fn(&File) -> bool {
         let v2 = self.is_v2(cgroup);
         let root = self.cgroups.get(cgroup).is_some_and(|there| there.parent == cgroup);
         let controllers = self.controllers(cgroup);
-        let there = move |file: &File| {
+        move |file| {
             (file.controller.is_empty() || controllers.contains(&file.controller))
                 && !self.profile.missing_files.contains(file.name)
                 && match file.version {
@@ -129,8 +135,7 @@ impl World {
                     Version::Two => v2,
                     Version::Under => v2 && !root,
                 }
-        };
-        (0..).zip(FILES).filter(move |(_, file)| there(file)).map(|(number, _)| number)
+        }
     }
 
     /// Returns what a cgroup's directory has under a name.
@@ -139,9 +144,12 @@ impl World {
         if let Some(child) = cgroup.children.get(name) {
             return Some(Ino::Cgroup(*child));
         }
-        let mut files = self.cgroup_files(row);
-        let number = files.find(|number| self::name(*number).as_bytes() == name)?;
-        Some(Ino::CgroupFile(row, number))
+        // By the name first: whether a cgroup has a file takes longer to find out.
+        let mut named =
+            (0..).zip(FILES).filter(|(_, file)| file.name.as_bytes() == name).peekable();
+        named.peek()?;
+        let shown = self.shown(row);
+        named.find(|(_, file)| shown(file)).map(|(number, _)| Ino::CgroupFile(row, number))
     }
 
     pub(super) fn cgroup_list(&self, row: u32) -> Vec<(Name, Ino)> {

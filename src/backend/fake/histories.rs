@@ -9,14 +9,17 @@
 //!            └──EEXIST──▶ ..
 //! ```
 //!
-//! A body is run, on the answers so far, when a history is reached for the first time; its next
-//! call is kept, and from then on it is performed without the body.
+//! A body is run, on the answers so far, when a history is reached for the first time, and goes on
+//! for as long as its way does; its calls are kept, and from then on performed without the body.
 //!
 //! **Invariant:** two clients have the same number if and only if they do the same from here on
 //! for the same reasons: the same body and the same answers to the same calls.
 
+use std::fmt::{self, Display, Formatter};
+
+use super::fds::FIRST;
 use super::kept::Kept;
-use super::replay::{Past, Replay};
+use super::replay::{Done, Onward, Past, Replay};
 use super::{Answer, Pid, World, parts};
 use crate::sys::{Call, Errno, Live};
 
@@ -88,8 +91,27 @@ pub struct Asked {
     pub name: &'static str,
     /// The call with its operands, in words.
     pub call: String,
+    /// What it names first, a path or bytes, in quotes; empty: it names nothing.
+    pub names: String,
     /// What it was answered.
     pub value: Result<u64, Errno>,
+}
+
+/// Shows the call as one reads it: `openat2 "/run/a" = #0`, descriptors counted from 0.
+impl Display for Asked {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { name, names, value, .. } = self;
+        let gap = if names.is_empty() { "" } else { " " };
+        write!(f, "{name}{gap}{names} = ")?;
+        let first = u64::from(FIRST.cast_unsigned());
+        match *value {
+            // With the length of what came beside it in the lower half.
+            Ok(value) if value >> 32 >= first => write!(f, "#{}", (value >> 32) - first),
+            Ok(value) if value >= first => write!(f, "#{}", value - first),
+            Ok(value) => write!(f, "{value}"),
+            Err(errno) => write!(f, "{errno:?}"),
+        }
+    }
 }
 
 /// How far a client goes at once.
@@ -102,8 +124,8 @@ pub enum Gait {
 }
 
 /// What is left of a client's way.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
     /// Over one call, or with private ones around it.
     Ahead(Gait, Time),
     /// Over private calls only.
@@ -112,7 +134,12 @@ enum Way {
 
 impl Way {
     /// Returns whether the next call is performed, and the way from there; `None` ends it.
-    fn over(self, world: &World, pid: Pid, call: &Call<Live<'_>>) -> Option<Option<Self>> {
+    pub(super) fn over(
+        self,
+        world: &World,
+        pid: Pid,
+        call: &Call<Live<'_>>,
+    ) -> Option<Option<Self>> {
         if !world.enabled(pid, call) {
             return None;
         }
@@ -132,7 +159,7 @@ impl<'b> Histories<'b> {
         self.bodies.push(body);
         let first = History(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         let came = Came { before: first, value: Ok(0), rooms: Box::default() };
-        self.find_out(self.bodies.len() - 1, came)
+        self.find_out(self.bodies.len() - 1, came, None).0
     }
 
     /// Returns how many histories there are.
@@ -159,17 +186,36 @@ impl<'b> Histories<'b> {
     /// Returns the calls of a history that an earlier one has not, oldest first.
     #[must_use]
     pub fn since(&self, history: History, earlier: History) -> Vec<Asked> {
-        let mut calls: Vec<Asked> = self
-            .back(history)
-            .take_while(|(at, _)| *at != earlier)
-            .map(|(_, past)| Asked {
-                name: past.asked.name(),
-                call: past.asked.with(&mut Vec::new(), parts::summary),
-                value: past.value,
-            })
-            .collect();
+        let new = self.back(history).take_while(|(at, _)| *at != earlier);
+        let mut calls: Vec<Asked> = new.map(|(_, past)| past.told()).collect();
         calls.reverse();
         calls
+    }
+
+    /// Returns the names and answers of those calls alone, latest first.
+    pub fn answers(
+        &self,
+        history: History,
+        earlier: History,
+    ) -> impl Iterator<Item = (&'static str, Result<u64, Errno>)> {
+        let new = self.back(history).take_while(move |(at, _)| *at != earlier);
+        new.map(|(_, past)| (past.asked.name(), past.value))
+    }
+
+    /// Returns the last call of a history, and the history before it.
+    #[must_use]
+    pub fn last(&self, history: History) -> Option<(Asked, History)> {
+        let (_, past) = self.back(history).next()?;
+        Some((past.told(), self.node(history).came.before))
+    }
+
+    /// Returns the name of the call that is asked next, unless this is the end.
+    #[must_use]
+    pub fn next(&self, history: History) -> Option<&'static str> {
+        match &self.node(history).next {
+            Next::Ask(kept) => Some(kept.name()),
+            Next::Told(_) => None,
+        }
     }
 
     /// Lets the client `pid` perform what it asks next.
@@ -222,7 +268,7 @@ impl<'b> Histories<'b> {
 
     /// Returns the history whose next call has failed without having done anything.
     pub fn fail(&mut self, history: History, errno: Errno) -> History {
-        self.after(history, Err(errno), Vec::new())
+        self.after(history, (Err(errno), Vec::new()), None).0
     }
 
     fn go(&mut self, world: &mut World, (pid, from): (Pid, History), way: Way) -> Progress {
@@ -241,49 +287,79 @@ impl<'b> Histories<'b> {
                 Some((then, value, parts::rooms(call, value)))
             });
             let Some((then, value, rooms)) = done else { break };
-            rest = then;
-            at = self.after(at, value, rooms);
+            let onward = then.map(|way| (&mut *world, pid, way));
+            (at, rest) = self.after(at, (value, rooms), onward);
         }
         if at == from { Progress::Blocked } else { Progress::Asked(at) }
     }
 
-    /// Returns the history that goes on with an answer.
-    fn after(&mut self, before: History, value: Answer, rooms: Vec<u8>) -> History {
+    /// Returns the history that goes on with an answer, and what is left of the way from there.
+    fn after(
+        &mut self,
+        before: History,
+        (value, rooms): (Answer, Vec<u8>),
+        onward: Option<(&mut World, Pid, Way)>,
+    ) -> (History, Option<Way>) {
         let node = self.node(before);
         let known = node.after.iter().copied().find(|after| {
             let came = &self.node(*after).came;
             came.value == value && *came.rooms == *rooms
         });
         if let Some(known) = known {
-            return known;
+            return (known, onward.map(|(.., way)| way));
         }
         let body = node.body;
-        let made = self.find_out(body, Came { before, value, rooms: rooms.into() });
-        self.nodes[before.0 as usize].after.push(made);
-        made
+        self.find_out(body, Came { before, value, rooms: rooms.into() }, onward)
     }
 
-    /// Adds a history, running its body to find out what comes next.
-    fn find_out(&mut self, body: usize, came: Came) -> History {
+    /// Adds a history, running its body to find out what comes next, and those that it goes on to.
+    fn find_out(
+        &mut self,
+        body: usize,
+        came: Came,
+        onward: Option<(&mut World, Pid, Way)>,
+    ) -> (History, Option<Way>) {
+        let onward = onward.map(|(world, pid, way)| {
+            let room = std::mem::take(&mut self.room);
+            Onward { world, pid, rest: Some(way), room, done: Vec::new() }
+        });
         let made = History(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
-        assert!(made.0 < u32::MAX, "too many histories");
         let mut past: Vec<Past<'_>> = Vec::new();
         if came.before != made {
             past.extend(self.past(came.before, &came));
             past.extend(self.back(came.before).map(|(_, past)| past));
             past.reverse();
         }
-        let next = match Replay::run(past.clone(), &self.bodies[body]) {
-            Ok(told) => {
-                if cfg!(debug_assertions) {
-                    let again = Replay::run(past, &self.bodies[body]);
-                    assert!(again.is_ok(), "not deterministic: another call after the last");
-                }
-                Next::Told(told)
-            }
-            Err(asked) => Next::Ask(asked),
+        let (next, onward) = Replay::run(past, onward, &self.bodies[body]);
+        let Some(Onward { rest, room, done, .. }) = onward else {
+            let at = self.push(body, came, next);
+            return (at, None);
         };
+        self.room = room;
+        let mut came = came;
+        for Done { asked, value, rooms } in done {
+            let before = self.push(body, came, Err(asked));
+            came = Came { before, value, rooms: rooms.into() };
+        }
+        (self.push(body, came, next), rest)
+    }
+
+    /// Adds a history behind the one that it came from.
+    fn push(&mut self, body: usize, came: Came, next: Result<String, Kept>) -> History {
+        let made = History(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        assert!(made.0 < u32::MAX, "too many histories");
+        let (before, told) = (came.before, next.is_ok());
+        let next = next.map_or_else(Next::Ask, Next::Told);
         self.nodes.push(Node { body, came, next, after: Vec::new() });
+        if before != made {
+            self.nodes[before.0 as usize].after.push(made);
+        }
+        if cfg!(debug_assertions) && told {
+            let mut past: Vec<_> = self.back(made).map(|(_, past)| past).collect();
+            past.reverse();
+            let (again, _) = Replay::run(past, None, &self.bodies[body]);
+            assert!(again.is_ok(), "not deterministic: another call after the last");
+        }
         made
     }
 

@@ -79,26 +79,39 @@ pub(super) struct Kept {
 }
 
 /// What becomes of the operands on their way into a [`Kept`].
-struct Keeper {
+struct Keeper<'k> {
     /// Whether what is in a room is kept.
     content: bool,
-    bytes: Vec<u8>,
-    birth: Option<Box<Birth>>,
+    goal: Goal<'k>,
+    /// How many bytes there were so far.
+    len: usize,
     rooms: usize,
 }
 
-impl Keeper {
-    fn run(&mut self, bytes: &[u8]) -> Run {
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        Run { at, len: bytes.len() }
+/// What for operands are gone through.
+enum Goal<'k> {
+    /// They are compared with what was kept, and nothing is copied.
+    Compare { kept: &'k Kept, same: bool },
+    /// They are kept.
+    Keep { bytes: Vec<u8>, birth: Option<Box<Birth>> },
+}
+
+impl Keeper<'_> {
+    fn run(&mut self, new: impl ExactSizeIterator<Item = u8>) -> Run {
+        let run = Run { at: self.len, len: new.len() };
+        self.len += run.len;
+        match &mut self.goal {
+            Goal::Compare { kept, same } => *same &= kept.run(run).iter().copied().eq(new),
+            Goal::Keep { bytes, .. } => bytes.extend(new),
+        }
+        run
     }
 }
 
 /// An operand that can be kept.
 trait Keep {
     type Kept;
-    fn keep(self, keeper: &mut Keeper) -> Self::Kept;
+    fn keep(self, keeper: &mut Keeper<'_>) -> Self::Kept;
 }
 
 /// A kept operand that can be made alive.
@@ -111,7 +124,7 @@ macro_rules! plain {
     ($($number:ty),*) => {$(
         impl Keep for $number {
             type Kept = Self;
-            fn keep(self, _: &mut Keeper) -> Self {
+            fn keep(self, _: &mut Keeper<'_>) -> Self {
                 self
             }
         }
@@ -129,8 +142,8 @@ plain!(i32, u32, u64);
 
 impl Keep for &[u8] {
     type Kept = In;
-    fn keep(self, keeper: &mut Keeper) -> In {
-        In(keeper.run(self))
+    fn keep(self, keeper: &mut Keeper<'_>) -> In {
+        In(keeper.run(self.iter().copied()))
     }
 }
 
@@ -143,8 +156,8 @@ impl<'a> Revive<'a> for In {
 
 impl Keep for Strings<'_> {
     type Kept = List;
-    fn keep(self, keeper: &mut Keeper) -> List {
-        List(keeper.run(self.0))
+    fn keep(self, keeper: &mut Keeper<'_>) -> List {
+        List(keeper.run(self.0.iter().copied()))
     }
 }
 
@@ -157,8 +170,8 @@ impl<'a> Revive<'a> for List {
 
 impl Keep for &CStr {
     type Kept = Text;
-    fn keep(self, keeper: &mut Keeper) -> Text {
-        Text(keeper.run(self.to_bytes_with_nul()))
+    fn keep(self, keeper: &mut Keeper<'_>) -> Text {
+        Text(keeper.run(self.to_bytes_with_nul().iter().copied()))
     }
 }
 
@@ -171,12 +184,11 @@ impl<'a> Revive<'a> for Text {
 
 impl Keep for &[Cell<u8>] {
     type Kept = Out;
-    fn keep(self, keeper: &mut Keeper) -> Out {
+    fn keep(self, keeper: &mut Keeper<'_>) -> Out {
         let room = Run { at: keeper.rooms, len: self.len() };
         keeper.rooms += self.len();
         let kept = if keeper.content { self } else { &[] };
-        let content: Vec<u8> = kept.iter().map(Cell::get).collect();
-        Out { room, content: keeper.run(&content) }
+        Out { room, content: keeper.run(kept.iter().map(Cell::get)) }
     }
 }
 
@@ -191,17 +203,13 @@ impl<'a> Revive<'a> for Out {
 
 impl Keep for Child<'_> {
     type Kept = Born;
-    fn keep(self, keeper: &mut Keeper) -> Born {
-        keeper.birth = Some(Box::new(Birth {
-            namespaces: self.namespaces,
-            cgroup: self.cgroup,
-            tasks: self.tasks.into(),
-            given: self.given.into(),
-            mapped: self.mapped,
-            ops: self.code.ops.into(),
-            bytes: self.code.bytes.into(),
-            handed: self.code.given,
-        }));
+    fn keep(self, keeper: &mut Keeper<'_>) -> Born {
+        match &mut keeper.goal {
+            Goal::Compare { kept, same } => {
+                *same &= kept.birth.as_ref().is_some_and(|birth| birth.is(self));
+            }
+            Goal::Keep { birth, .. } => *birth = Some(Box::new(Birth::new(self))),
+        }
         Born
     }
 }
@@ -210,14 +218,37 @@ impl<'a> Revive<'a> for Born {
     type Alive = Child<'a>;
     fn revive(self, kept: &'a Kept, _: &'a [Cell<u8>]) -> Child<'a> {
         let Some(birth) = &kept.birth else { unreachable!("who is born was kept") };
-        Child {
-            namespaces: birth.namespaces,
-            cgroup: birth.cgroup,
-            tasks: &birth.tasks,
-            given: &birth.given,
-            mapped: birth.mapped,
-            code: Code { ops: &birth.ops, bytes: &birth.bytes, given: birth.handed },
+        birth.child()
+    }
+}
+
+impl Birth {
+    fn new(child: Child<'_>) -> Self {
+        Self {
+            namespaces: child.namespaces,
+            cgroup: child.cgroup,
+            tasks: child.tasks.into(),
+            given: child.given.into(),
+            mapped: child.mapped,
+            ops: child.code.ops.into(),
+            bytes: child.code.bytes.into(),
+            handed: child.code.given,
         }
+    }
+
+    fn child(&self) -> Child<'_> {
+        Child {
+            namespaces: self.namespaces,
+            cgroup: self.cgroup,
+            tasks: &self.tasks,
+            given: &self.given,
+            mapped: self.mapped,
+            code: Code { ops: &self.ops, bytes: &self.bytes, given: self.handed },
+        }
+    }
+
+    fn is(&self, child: Child<'_>) -> bool {
+        self.child() == child
     }
 }
 
@@ -244,11 +275,23 @@ macro_rules! revive {
 impl Kept {
     /// Copies a call with everything that it borrows.
     pub(super) fn new(call: &Call<Live<'_>>) -> Self {
+        let goal = Goal::Keep { bytes: Vec::new(), birth: None };
         let content = parts::fills_rooms(call);
-        let mut keeper = Keeper { content, bytes: Vec::new(), birth: None, rooms: 0 };
+        let mut keeper = Keeper { content, goal, len: 0, rooms: 0 };
+        let call = keep(call, &mut keeper);
+        let Keeper { goal, rooms, .. } = keeper;
+        let Goal::Keep { bytes, birth } = goal else { unreachable!("the goal stays") };
+        Self { call, bytes: bytes.into(), birth, rooms }
+    }
+
+    /// Returns whether it is the same call, with the same operands.
+    pub(super) fn is(&self, call: &Call<Live<'_>>) -> bool {
+        let goal = Goal::Compare { kept: self, same: true };
+        let content = parts::fills_rooms(call);
+        let mut keeper = Keeper { content, goal, len: 0, rooms: 0 };
         let stored = keep(call, &mut keeper);
-        let Keeper { bytes, birth, rooms, .. } = keeper;
-        Self { call: stored, bytes: bytes.into(), birth, rooms }
+        let same = matches!(keeper.goal, Goal::Compare { same: true, .. });
+        same && stored == self.call && keeper.len == self.bytes.len()
     }
 
     /// Shows the call, with `room` as the kernel's, to whoever asks or performs it.
@@ -282,6 +325,6 @@ impl Kept {
     }
 }
 
-fn keep(call: &Call<Live<'_>>, keeper: &mut Keeper) -> Call<Stored> {
+fn keep(call: &Call<Live<'_>>, keeper: &mut Keeper<'_>) -> Call<Stored> {
     each_call! { keep(call, keeper) }
 }

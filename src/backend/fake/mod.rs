@@ -103,7 +103,8 @@ pub struct World {
     boot: u32,
     signals: Arc<Vec<Signalled>>,
     violations: Arc<Vec<String>>,
-    watched: Option<Watched>,
+    /// Aside, since a walk has many worlds at once, and nobody watches.
+    watched: Option<Box<Watched>>,
 }
 
 /// What programs of children have asked since somebody began to watch, and which call fails.
@@ -172,7 +173,7 @@ impl World {
     /// Begins to watch what children's programs ask: the call of that number, counted from 0, fails
     /// with that error.
     pub fn watch_programs(&mut self, fault: Option<(usize, Errno)>) {
-        self.watched = Some(Watched { asked: Vec::new(), fault });
+        self.watched = Some(Box::new(Watched { asked: Vec::new(), fault }));
     }
 
     /// Returns what children's programs have asked since [`World::watch_programs`].

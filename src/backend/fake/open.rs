@@ -331,7 +331,8 @@ impl World {
         let (mut next, mut bytes) = (open.offset, Vec::new());
         let listing = open.listing.clone().unwrap_or_default();
         for entry in listing.iter().skip(usize::try_from(next).unwrap_or(usize::MAX)) {
-            let gone = entry.name.first() != Some(&b'.')
+            let gone = !fresh
+                && entry.name.first() != Some(&b'.')
                 && self.lookup(pid, place, &entry.name)?.is_none();
             let record = if gone { Vec::new() } else { self.record(entry, next + 1) };
             if bytes.len() + record.len() > buf.len() {

@@ -88,8 +88,8 @@ impl Proc {
     /// The top directory.
     pub(super) const ROOT: Self = Self::Fixed(0);
 
-    fn fixed(path: &str) -> Option<Self> {
-        let at = FIXED.iter().position(|(other, ..)| *other == path)?;
+    fn fixed(is: impl Fn(&str) -> bool) -> Option<Self> {
+        let at = FIXED.iter().position(|(path, ..)| is(path))?;
         u8::try_from(at).ok().map(Self::Fixed)
     }
 
@@ -111,7 +111,7 @@ impl Proc {
             Self::FdLink(pid, _) => Self::Fds(pid),
             Self::Fixed(number) => {
                 let above = Self::path(number).rsplit_once('/').map_or("", |(above, _)| above);
-                Self::fixed(above).unwrap_or(Self::ROOT)
+                Self::fixed(|path| path == above).unwrap_or(Self::ROOT)
             }
             Self::NsLink(pid, _) => Self::Ns(pid),
             Self::TaskFile(pid, number) => {
@@ -212,14 +212,17 @@ impl World {
                     && let Ok(number) = name.parse::<u32>()
                 {
                     let shown = |pid: &u32| self.number_in(space, *pid) == number;
-                    return self.tasks.keys().into_iter().find(shown).map(Proc::Task);
+                    return self.tasks.iter().map(|(pid, _)| pid).find(shown).map(Proc::Task);
                 }
                 if name == "self" && self.number_in(space, pid) == 0 {
                     return None;
                 }
-                let path =
-                    if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
-                Proc::fixed(&path)
+                let is = |path: &str| match path.strip_prefix(above) {
+                    Some(rest) if above.is_empty() => rest == name,
+                    Some(rest) => rest.strip_prefix('/') == Some(name),
+                    None => false,
+                };
+                Proc::fixed(is)
             }
             Proc::Task(task) => {
                 self.tasks.get(task)?;

@@ -27,9 +27,23 @@ struct Rows<V> {
 #[derive(Clone, Debug)]
 struct Row<V> {
     key: u32,
-    known: Known,
-    value: Arc<V>,
+    held: Arc<Held<V>>,
 }
+
+/// What a row has, shared with its hash.
+#[derive(Clone, Debug)]
+struct Held<V> {
+    known: Known,
+    value: V,
+}
+
+impl<V: PartialEq> PartialEq for Held<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<V: Eq> Eq for Held<V> {}
 
 /// A hash that may be known: 0 is not yet.
 #[derive(Default)]
@@ -69,7 +83,7 @@ impl fmt::Debug for Known {
 impl<V: Eq> PartialEq for Table<V> {
     fn eq(&self, other: &Self) -> bool {
         // Shared rows are equal at a glance: an `Arc` compares its address first.
-        let same = |(a, b): (&Row<V>, &Row<V>)| a.key == b.key && a.value == b.value;
+        let same = |(a, b): (&Row<V>, &Row<V>)| a.key == b.key && a.held == b.held;
         let (ours, others) = (&self.0.rows, &other.0.rows);
         Arc::ptr_eq(&self.0, &other.0)
             || ours.len() == others.len() && ours.iter().zip(others).all(same)
@@ -82,7 +96,8 @@ impl<V: Hash> Hash for Table<V> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Rows { known, rows } = &*self.0;
         state.write_u64(known.or(|| {
-            let row = |row: &Row<V>| (row.key, row.known.or(|| digest(&row.value)));
+            let held = |held: &Held<V>| held.known.or(|| digest(&held.value));
+            let row = |row: &Row<V>| (row.key, held(&row.held));
             digest(Folded(rows.iter().map(row)))
         }));
     }
@@ -125,19 +140,20 @@ impl<V: Clone> Table<V> {
 
     pub(super) fn get(&self, key: u32) -> Option<&V> {
         let place = self.place(key).ok()?;
-        self.0.rows.get(place).map(|row| &*row.value)
+        self.0.rows.get(place).map(|row| &row.held.value)
     }
 
     pub(super) fn get_mut(&mut self, key: u32) -> Option<&mut V> {
         let place = self.place(key).ok()?;
         self.rows().get_mut(place).map(|row| {
-            row.known.forget();
-            Arc::make_mut(&mut row.value)
+            let held = Arc::make_mut(&mut row.held);
+            held.known.forget();
+            &mut held.value
         })
     }
 
     pub(super) fn insert(&mut self, key: u32, value: V) {
-        let row = Row { key, known: Known::default(), value: Arc::new(value) };
+        let row = Row { key, held: Arc::new(Held { known: Known::default(), value }) };
         match self.place(key) {
             Ok(place) => self.rows()[place] = row,
             Err(place) => self.rows().insert(place, row),
@@ -146,7 +162,7 @@ impl<V: Clone> Table<V> {
 
     pub(super) fn remove(&mut self, key: u32) -> Option<V> {
         let place = self.place(key).ok()?;
-        Some(Arc::unwrap_or_clone(self.rows().remove(place).value))
+        Some(Arc::unwrap_or_clone(self.rows().remove(place).held).value)
     }
 
     pub(super) fn has(&self, key: u32) -> bool {
@@ -154,7 +170,7 @@ impl<V: Clone> Table<V> {
     }
 
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, &V)> {
-        self.0.rows.iter().map(|row| (row.key, &*row.value))
+        self.0.rows.iter().map(|row| (row.key, &row.held.value))
     }
 
     pub(super) fn keys(&self) -> Vec<u32> {

@@ -236,17 +236,49 @@ fn a_descriptor_of_a_process_that_is_gone_does_not_reach_the_next_of_its_number(
 
 #[test]
 fn a_body_that_changes_its_mind_is_found_out() {
+    type Ask = fn(&super::Replay<'_>, bool) -> Result<u64, Errno>;
+    let asks: [Ask; 5] = [
+        |kernel, first| kernel.stat(CWD, if first { c"/run" } else { c"/tmp" }, 0).map(|_| 0),
+        |kernel, first| kernel.stat(CWD, c"/run", u32::from(first)).map(|_| 0),
+        |kernel, first| kernel.write(1, if first { b"a" } else { b"ab" }).map(|_| 0),
+        |kernel, first| kernel.read(0, &mut [0; 8][..4 + usize::from(first)]).map(|_| 0),
+        |kernel, first| kernel.call(if first { Call::Getpid {} } else { Call::Geteuid {} }),
+    ];
+    for ask in asks {
+        let mut world = world();
+        let pid = world.client();
+        let times = Cell::new(0);
+        let mut histories = Histories::default();
+        let first = histories.add(Box::new(|kernel| {
+            times.set(times.get() + 1);
+            format!("{:?}", (ask(kernel, times.get() == 1), kernel.stat(CWD, c"/dev", 0)))
+        }));
+        let said = complaint(|| histories.advance(&mut world, (pid, first), ONE));
+        assert!(said.contains("not deterministic"), "{said}");
+    }
+}
+
+#[test]
+fn a_body_goes_on_over_what_is_nobody_elses_concern() {
     let mut world = world();
     let pid = world.client();
     let times = Cell::new(0);
     let mut histories = Histories::default();
     let first = histories.add(Box::new(|kernel| {
         times.set(times.get() + 1);
-        let path = if times.get() == 1 { c"/run" } else { c"/tmp" };
-        format!("{:?}", (kernel.stat(CWD, path, 0), kernel.stat(CWD, c"/dev", 0)))
+        let user = kernel.call(Call::Geteuid {});
+        let files = [(); 2].map(|()| kernel.open(CWD, c"/proc/self/stat", 0).is_ok());
+        format!("{:?}", (user, files))
     }));
-    let said = complaint(|| histories.advance(&mut world, (pid, first), ONE));
-    assert!(said.contains("not deterministic"), "{said}");
+    let at = match histories.advance(&mut world, (pid, first), (Gait::Stride, Time::Stands)) {
+        Progress::Asked(at) => at,
+        other => panic!("{other:?}"),
+    };
+    let asked: Vec<_> = histories.since(at, first).iter().map(|asked| asked.name).collect();
+    assert_eq!(asked, ["geteuid", "openat2", "close", "openat2", "close"]);
+    assert_eq!(histories.told(at), Some("(Ok(0), [true, true])"));
+    // To its first call, to its end, and in debug builds there once more.
+    assert_eq!(times.get(), 2 + u64::from(cfg!(debug_assertions)));
 }
 
 #[test]

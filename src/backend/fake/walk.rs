@@ -1,5 +1,6 @@
 //! The path walk: components one at a time, with links, `..`, mounts and the limits of openat2(2).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::files::{Ino, Name, Node, Place};
@@ -131,7 +132,7 @@ impl World {
         };
         let root = if walk.has(scoped) { start } else { self.task(walk.pid).root };
         let mut trail = Trail { walk, root, at: start, rest: VecDeque::new(), hops: 0 };
-        trail.push(walk.path);
+        trail.push(components(walk.path).map(Cow::Borrowed));
         trail.run(self)
     }
 
@@ -224,29 +225,28 @@ struct Trail<'a> {
     walk: Walk<'a>,
     root: Place,
     at: Place,
-    rest: VecDeque<Name>,
+    rest: VecDeque<Cow<'a, [u8]>>,
     hops: u32,
 }
 
-impl Trail<'_> {
-    /// Puts the components of a path before what is left; a trailing slash leaves an empty one.
-    fn push(&mut self, path: &[u8]) {
-        let mut parts: Vec<Name> = path
-            .split(|byte| *byte == b'/')
-            .filter(|part| !part.is_empty())
-            .map(Name::from)
-            .collect();
-        if parts.is_empty() || path.ends_with(b"/") {
-            parts.push(Name::from(&b""[..]));
-        }
-        for part in parts.into_iter().rev() {
+/// Returns the components of a path; a trailing slash leaves an empty one.
+fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    let slash = path.ends_with(b"/") || path.is_empty();
+    let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    parts.chain(slash.then_some(&b""[..]))
+}
+
+impl<'a> Trail<'a> {
+    /// Puts components before what is left.
+    fn push(&mut self, parts: impl DoubleEndedIterator<Item = Cow<'a, [u8]>>) {
+        for part in parts.rev() {
             self.rest.push_front(part);
         }
     }
 
     fn run(mut self, world: &World) -> Result<Walked, Errno> {
         let mut parent = self.at;
-        let mut last = Name::from(&b"."[..]);
+        let mut last = Cow::Borrowed(&b"."[..]);
         let mut slash = false;
         while let Some(part) = self.rest.pop_front() {
             if part.is_empty() {
@@ -261,17 +261,17 @@ impl Trail<'_> {
             }
             world.may(self.walk.pid, self.at.ino, 1)?;
             parent = self.at;
-            last = part.clone();
+            last = part;
             let ends = self.rest.iter().all(|part| part.is_empty());
             if ends && self.walk.last == Last::Leave {
                 return Ok(Walked {
                     parent,
-                    name: last,
+                    name: Name::from(&*last),
                     target: None,
                     slash: !self.rest.is_empty(),
                 });
             }
-            match &*part {
+            match &*last {
                 b"." => (),
                 b".." => self.up(world)?,
                 name => {
@@ -284,13 +284,14 @@ impl Trail<'_> {
                             return Err(Errno::ENOENT);
                         }
                         let slash = !self.rest.is_empty();
-                        return Ok(Walked { parent, name: last, target: None, slash });
+                        let name = Name::from(&*last);
+                        return Ok(Walked { parent, name, target: None, slash });
                     };
                     self.down(world, ino)?;
                 }
             }
         }
-        Ok(Walked { parent, name: last, target: Some(self.at), slash })
+        Ok(Walked { parent, name: Name::from(&*last), target: Some(self.at), slash })
     }
 
     fn up(&mut self, world: &World) -> Result<(), Errno> {
@@ -331,7 +332,7 @@ impl Trail<'_> {
                     let root = self.root;
                     self.step(root)?;
                 }
-                self.push(&target);
+                self.push(components(&target).map(|part| Cow::Owned(part.to_vec())));
                 Ok(())
             }
         }

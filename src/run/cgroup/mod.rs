@@ -20,7 +20,7 @@ use std::ffi::CString;
 use crate::plan::{Hierarchy, Host, Version};
 use crate::spec::{Cgroup, MountKind, NamespaceKind, Resources, Spec};
 use crate::state::{CgroupDir, Freezer, Occupancy};
-use crate::sys::{CWD, Call, Errno, Fd, Kernel, Kind, Syscalls, flags};
+use crate::sys::{CWD, Call, Errno, Fd, Kernel, Syscalls, flags};
 
 use super::error::{Doing, Failure, regardless};
 use super::identity::read_file;
@@ -215,15 +215,11 @@ fn below<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<Occupancy, Failure> {
 fn children<K: Kernel>(kernel: &K, dir: &str) -> Result<Vec<String>, Failure> {
     let what = || format!("list cgroup {dir}");
     let path = K::name(dir).doing(what)?;
-    let entries = kernel
+    let names = kernel
         .open(CWD, &path, flags::O_RDONLY | flags::O_DIRECTORY)
-        .and_then(|opened| kernel.entries(opened.raw()));
-    match entries {
-        Ok(entries) => Ok(entries
-            .into_iter()
-            .filter(|entry| entry.kind == Kind::Directory)
-            .map(|entry| format!("{dir}/{}", entry.name))
-            .collect()),
+        .and_then(|opened| kernel.directories(opened.raw()));
+    match names {
+        Ok(names) => Ok(names.into_iter().map(|name| format!("{dir}/{name}")).collect()),
         Err(Errno::ENOENT | Errno::ENODEV) => Ok(Vec::new()),
         Err(errno) => Err(Failure::new(what(), errno)),
     }
