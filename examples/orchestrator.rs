@@ -147,8 +147,8 @@ fn main() -> ExitCode {
 fn a_lease_that_outlives_its_holder_is_found_by_a_short_trace() {
     let failure = walk(Lease::File).expect_err("there is a bug");
     assert_eq!(failure.what, "nobody runs the container");
-    assert!(failure.events.len() <= 10, "{failure}");
-    assert!(failure.trace.iter().any(|line| line.ends_with("is killed")), "{failure}");
+    assert!(failure.story.steps.len() <= 10, "{failure}");
+    assert!(failure.story.lines().iter().any(|line| line.ends_with("is killed")), "{failure}");
 }
 
 #[test]

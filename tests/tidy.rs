@@ -27,7 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // Beside a kernel, Linux has a compiler of filters: a description in, what `run` is handed out.
     ("backend", &["run", "spec", "sys"]),
     ("run", &["state", "plan", "spec", "sys"]),
-    ("testing", &["backend", "lib", "sys"]),
+    ("testing", &["backend", "lib", "spec", "sys"]),
     ("cli", &["*"]),
     ("bin", &["*"]),
     ("lib", &["*"]),

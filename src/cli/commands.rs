@@ -4,7 +4,8 @@ use super::args::{Flag, Order, Parsed, Takes};
 use super::problem::Problem;
 use super::session::Session;
 use super::{
-    PROGRAM, create, events, exec, explain, features, help, kill, look, sandbox, spec, update,
+    PROGRAM, create, events, exec, explain, features, help, kill, look, sandbox, simulate, spec,
+    update,
 };
 
 /// A command.
@@ -94,7 +95,8 @@ const NO_NEW_KEYRING: Flag = switch("no-new-keyring", "", "make no session keyri
 const PRESERVE_FDS: Flag =
     value("preserve-fds", "", "hand on that many descriptors behind stdio and $LISTEN_FDS");
 const DETACH: Flag = switch("detach", "d", "do not wait for the process");
-const FORMAT: Flag = value("format", "f", "the form of the output: 'table' (default) or 'json'");
+pub(super) const FORMAT: Flag =
+    value("format", "f", "the form of the output: 'table' (default) or 'json'");
 
 /// The commands.
 pub(super) const COMMANDS: &[Command] = &[
@@ -271,6 +273,16 @@ pub(super) const COMMANDS: &[Command] = &[
         order: Order::First,
         arity: Arity::AtLeast(1),
         run: sandbox::sandbox,
+    },
+    Command {
+        name: "simulate",
+        about: "walk every interleaving of requests on a kernel in memory",
+        usage: "<request> [request] [request]",
+        text: simulate::TEXT,
+        flags: simulate::FLAGS,
+        order: Order::Anywhere,
+        arity: Arity::Between(1, 3),
+        run: simulate::simulate,
     },
     Command {
         name: "spec",

@@ -140,13 +140,17 @@ fn matching(table: &str, pids: &[u32]) -> Result<String, Problem> {
     Ok([head].into_iter().chain(lines.filter(wanted)).map(|line| format!("{line}\n")).collect())
 }
 
+/// The form of what is printed.
 #[derive(Clone, Copy)]
-enum Format {
+pub(super) enum Format {
+    /// For programs.
     Json,
+    /// For people.
     Table,
 }
 
-fn format(parsed: &Parsed) -> Result<Format, Problem> {
+/// The form that was asked for.
+pub(super) fn format(parsed: &Parsed) -> Result<Format, Problem> {
     match parsed.value("format") {
         None | Some("table") => Ok(Format::Table),
         Some("json") => Ok(Format::Json),

@@ -1,4 +1,4 @@
-//! The command `cofferdam`: what runc's clients call, and two commands of our own.
+//! The command `cofferdam`: what runc's clients call, and three commands of our own.
 //!
 //! | module | holds |
 //! |---|---|
@@ -15,6 +15,7 @@
 //! | `events` | what a container uses, again and again |
 //! | `spec`, `features` | commands without a container |
 //! | `sandbox`, `explain` | commands of our own |
+//! | `simulate`, `coverage` | walks on the kernel in memory, and what is told of them |
 //!
 //! | exit status | means |
 //! |---|---|
@@ -31,6 +32,7 @@
 mod args;
 mod bundle;
 mod commands;
+mod coverage;
 mod create;
 mod events;
 mod exec;
@@ -46,6 +48,7 @@ mod look;
 mod problem;
 mod sandbox;
 mod session;
+mod simulate;
 mod spec;
 mod terminal;
 mod update;

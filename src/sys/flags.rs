@@ -164,6 +164,7 @@ constants! {
 
     CLOCK_REALTIME: u32 = 0;
     CLOCK_MONOTONIC: u32 = 1;
+    CLOCK_PROCESS_CPUTIME_ID: u32 = 2;
 
     SIGHUP: u32 = 1;
     SIGINT: u32 = 2;

@@ -8,7 +8,7 @@
 //! ```
 //! use cofferdam::backend::fake::{Profile, Replay, World};
 //! use cofferdam::sys::{CWD, Errno, Kernel, Syscalls, flags};
-//! use cofferdam::testing::Scene;
+//! use cofferdam::testing::{Moment, Scene};
 //!
 //! /// Looks, then leaps.
 //! fn claim<K: Kernel>(kernel: &K) -> Result<(), Errno> {
@@ -21,19 +21,24 @@
 //!
 //! let body = |kernel: &Replay<'_>| format!("{:?}", claim(kernel));
 //! let mut scene = Scene::new(World::new(Profile::default())).client("a", body).client("b", body);
-//! let failure = scene.walk(&mut |moment| {
+//! let mut oracle = |moment: &Moment<'_, '_>| {
 //!     let failed = moment.clients().any(|(_, end)| end.is_some_and(|end| !end.is("Ok(())")));
 //!     if failed { Err("a claim fails".to_owned()) } else { Ok(()) }
-//! });
-//! let failure = failure.unwrap_err();
-//! assert_eq!(failure.trace, [
+//! };
+//! let failure = scene.walk(&mut oracle).unwrap_err();
+//! assert_eq!(failure.story.lines(), [
 //!     "a: statx = ENOENT",
 //!     "b: statx = ENOENT",
 //!     "a: mkdirat = 0, then: Ok(())",
 //!     "b: mkdirat = EEXIST, then: Err(EEXIST)",
 //! ]);
-//! assert_eq!(scene.replay(&failure.choices), failure.trace);
+//! assert_eq!(scene.replay(&failure.story.choices, &mut oracle).unwrap_err(), failure);
+//! println!("{}", failure.story.diagram());
 //! ```
+//!
+//! [`lifecycle`] has the requests of this library as clients, machines on which they find a
+//! container, and the judge of their ends; [`Never`] asks whether something can happen at all.
+//! The command `cofferdam simulate` is these.
 //!
 //! `examples/orchestrator.rs` walks two copies of a small orchestrator, one of which may be killed
 //! anywhere; `examples/lifecycles.rs` has whole lives made up by proptest instead.
@@ -55,12 +60,20 @@
 //!
 //! **Invariant:** the walk is the same on every machine: no clock, no thread, no chance.
 
+mod coverage;
+mod diagram;
+pub mod faults;
+pub mod lifecycle;
+mod never;
 pub mod oracles;
 mod scene;
-mod trace;
+mod story;
 
+pub use self::coverage::Coverage;
+pub use self::diagram::Diagram;
+pub use self::never::Never;
 pub use self::scene::{Count, End, Event, Moment, Scene};
-pub use self::trace::Counterexample;
+pub use self::story::{Counterexample, Happening, Story};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,8 @@
 
 use std::cell::RefCell;
 
-use crate::backend::fake::{Process, World};
+use crate::backend::fake::World;
+use crate::sys::Kernel;
 use crate::{Error, Runtime, Status};
 
 /// Fails if a process was signalled that no client had made.
@@ -83,12 +84,14 @@ pub fn residue(world: &World, before: &World, root: &str) -> Result<(), String> 
 fn on_a_copy<R>(
     world: &World,
     root: &str,
-    request: impl FnOnce(&Runtime<Process<'_>>) -> Result<R, Error>,
+    request: impl FnOnce(&Runtime<&dyn Kernel>) -> Result<R, Error>,
 ) -> (Result<R, Error>, World) {
     let world = RefCell::new(world.clone());
     let pid = world.borrow_mut().client();
-    let answer = Runtime::new(World::process(&world, pid), root);
-    let answer = answer.and_then(|runtime| request(&runtime));
+    let kernel = World::process(&world, pid);
+    // Bodies of clients ask the same way, so the requests are compiled once for both.
+    let runtime = Runtime::new(&kernel as &dyn Kernel, root);
+    let answer = runtime.and_then(|runtime| request(&runtime));
     world.borrow_mut().end_client(pid);
     World::settle(&world);
     (answer, world.into_inner())

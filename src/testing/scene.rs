@@ -2,7 +2,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::trace::Counterexample;
+use super::coverage::Tally;
+use super::story::Counterexample;
 use crate::backend::fake::{
     Digested, Gait, Histories, History, Pid, Progress, Replay, Time, Transition, World, digest,
 };
@@ -11,16 +12,26 @@ use crate::sys::Errno;
 /// Who takes part, on which machine, and what befalls them.
 pub struct Scene<'b> {
     pub(super) histories: Histories<'b>,
+    pub(super) tally: Tally,
+    bounds: Bounds,
+    /// Which calls can fail, and with what; every call, if nobody has chosen.
+    chosen: Option<HashSet<(&'static str, Errno)>>,
     clients: Vec<Client>,
     deaths: u8,
     faults: u8,
     world: World,
 }
 
-/// A client before it has begun.
+/// How far a walk goes.
 #[derive(Clone, Copy)]
+struct Bounds {
+    depth: u32,
+    states: usize,
+}
+
+/// A client before it has begun.
 struct Client {
-    name: &'static str,
+    name: String,
     first: History,
 }
 
@@ -59,6 +70,8 @@ impl End<'_> {
 /// What a walk has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
+    /// States behind which nobody has looked, since that was too far.
+    pub cut: usize,
     /// States in which nothing more can happen.
     pub ends: usize,
     /// Different states.
@@ -70,9 +83,11 @@ pub struct Count {
 /// A state as an oracle sees it.
 #[derive(Clone, Copy)]
 pub struct Moment<'s, 'b> {
-    scene: &'s Scene<'b>,
-    state: &'s State,
+    pub(super) scene: &'s Scene<'b>,
+    pub(super) state: &'s State,
     over: bool,
+    count: Count,
+    waiting: usize,
 }
 
 /// A client on its way.
@@ -81,11 +96,11 @@ pub(super) struct Actor {
     pid: Pid,
     pub(super) at: History,
     /// Who has killed it, if anybody has.
-    killed: Option<Killer>,
+    pub(super) killed: Option<Killer>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Killer {
+pub(super) enum Killer {
     /// The walk, as one of its deaths.
     Death,
     /// Another process of the world.
@@ -115,8 +130,16 @@ impl<'b> Scene<'b> {
     /// Returns a scene on that machine, without a client, a death and a fault.
     #[must_use]
     pub fn new(world: World) -> Self {
-        let histories = Histories::default();
-        Self { histories, clients: Vec::new(), deaths: 0, faults: 0, world }
+        Self {
+            histories: Histories::default(),
+            tally: Tally::default(),
+            bounds: Bounds { depth: u32::MAX, states: usize::MAX },
+            chosen: None,
+            clients: Vec::new(),
+            deaths: 0,
+            faults: 0,
+            world,
+        }
     }
 
     /// Adds a client: a process of the runtime's, its body, and what came of it in words.
@@ -124,9 +147,13 @@ impl<'b> Scene<'b> {
     /// The body is run again and again, so it must ask the same whenever it is answered the same:
     /// no clock, no chance and no state but the kernel's.
     #[must_use]
-    pub fn client(mut self, name: &'static str, body: impl Fn(&Replay<'_>) -> String + 'b) -> Self {
+    pub fn client(
+        mut self,
+        name: impl Into<String>,
+        body: impl Fn(&Replay<'_>) -> String + 'b,
+    ) -> Self {
         let first = self.histories.add(Box::new(body));
-        self.clients.push(Client { name, first });
+        self.clients.push(Client { name: name.into(), first });
         self
     }
 
@@ -145,6 +172,28 @@ impl<'b> Scene<'b> {
         self
     }
 
+    /// Lets only these calls fail, by their names in [`TABLE`](crate::sys::TABLE), and only with
+    /// these errors: it takes [`Scene::faults`] too.
+    #[must_use]
+    pub fn faults_among(mut self, calls: impl IntoIterator<Item = (&'static str, Errno)>) -> Self {
+        self.chosen = Some(calls.into_iter().collect());
+        self
+    }
+
+    /// Looks no further than so many steps from the first state.
+    #[must_use]
+    pub const fn depth(mut self, steps: u32) -> Self {
+        self.bounds.depth = steps;
+        self
+    }
+
+    /// Looks no further once so many states are known.
+    #[must_use]
+    pub const fn states(mut self, states: usize) -> Self {
+        self.bounds.states = states;
+        self
+    }
+
     /// Walks everything, asking `oracle` in each state, and returns what there was.
     ///
     /// # Errors
@@ -156,41 +205,39 @@ impl<'b> Scene<'b> {
         &mut self,
         oracle: &mut dyn FnMut(&Moment<'_, 'b>) -> Result<(), String>,
     ) -> Result<Count, Box<Counterexample>> {
-        let first = self.first();
-        let mut count = Count { states: 1, ..Count::default() };
-        let mut seen: HashSet<u64, Digested> = HashSet::default();
-        seen.insert(first.digest());
-        let mut steps: Vec<Step> = Vec::new();
-        let mut waiting = VecDeque::from([(FIRST, first)]);
-        while let Some((number, state)) = waiting.pop_front() {
+        self.tally = Tally::default();
+        let mut walk = Walk::new(self.first());
+        while let Some((number, depth, state)) = walk.waiting.pop_front() {
             let behind = self.behind(&state);
-            let goes_on =
-                |(event, _): &(Event, State)| !matches!(event, Event::Fail(..) | Event::Kill(_));
-            let over = !behind.iter().any(goes_on);
-            count.ends += usize::from(over);
-            if let Err(what) = self.judge(&state, over, oracle) {
-                return Err(Box::new(self.tell(what, &steps, number)));
+            let over = is_over(&behind);
+            if over {
+                walk.count.ends += 1;
+                self.tally.end(&state);
             }
-            for (choice, (_, next)) in (0..).zip(behind) {
-                count.transitions += 1;
-                if seen.insert(next.digest()) {
-                    count.states += 1;
-                    let reached = u32::try_from(steps.len()).unwrap_or(FIRST);
-                    assert!(reached < FIRST, "a walk of four billion states");
-                    steps.push(Step { before: number, choice });
-                    waiting.push_back((reached, next));
-                }
+            let (count, waiting) = (walk.count, walk.waiting.len());
+            let moment = Moment { count, waiting, ..Moment::new(self, &state, over) };
+            if let Err(what) = self.judge(&moment, oracle) {
+                let story = self.tell(&walk.steps, number);
+                return Err(Box::new(Counterexample { what, story }));
+            }
+            if self.bounds.depth <= depth || self.bounds.states <= walk.count.states {
+                walk.count.cut += usize::from(!behind.is_empty());
+                continue;
+            }
+            for (choice, (event, next)) in (0..).zip(behind) {
+                self.tally.step(event, &state, &next);
+                walk.reach(Step { before: number, choice }, depth + 1, next);
             }
         }
-        Ok(count)
+        Ok(walk.count)
     }
 
-    fn judge(
+    pub(super) fn judge(
         &self,
-        state: &State,
-        over: bool,
+        moment: &Moment<'_, 'b>,
         oracle: &mut dyn FnMut(&Moment<'_, 'b>) -> Result<(), String>,
     ) -> Result<(), String> {
+        let Moment { state, over, .. } = *moment;
         if let [first, ..] = state.world.violations() {
             return Err(format!("violation: {first}"));
         }
@@ -202,7 +249,7 @@ impl<'b> Scene<'b> {
                 return Err(format!("deadlock: {} waits for ever", client.name));
             }
         }
-        oracle(&Moment { scene: self, state, over })
+        oracle(moment)
     }
 
     pub(super) fn first(&self) -> State {
@@ -216,8 +263,22 @@ impl<'b> Scene<'b> {
         actor.killed.is_none() && self.histories.told(actor.at).is_none()
     }
 
-    pub(super) fn name(&self, place: usize) -> &'static str {
-        self.clients.get(place).map_or("nobody", |client| client.name)
+    pub(super) fn name(&self, place: usize) -> &str {
+        self.clients.get(place).map_or("nobody", |client| &client.name)
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.clients.iter().map(|client| client.name.clone()).collect()
+    }
+
+    /// Returns with what the next call of a history can fail.
+    fn errnos(&self, at: History) -> impl Iterator<Item = Errno> + use<> {
+        let chosen = |errno: &Errno| match (&self.chosen, self.histories.next(at)) {
+            (Some(chosen), Some(name)) => chosen.contains(&(name, *errno)),
+            (None, _) | (_, None) => true,
+        };
+        let errnos = self.histories.errnos(at).iter().copied().filter(chosen);
+        errnos.collect::<Vec<_>>().into_iter()
     }
 
     /// Everything that can happen in a state, and the state behind it.
@@ -241,8 +302,8 @@ impl<'b> Scene<'b> {
                 self.add(&mut found, state, Event::Kill(*place));
             }
             if state.faults < self.faults {
-                for errno in self.histories.errnos(state.actors[*place].at) {
-                    self.add(&mut found, state, Event::Fail(*place, *errno));
+                for errno in self.errnos(state.actors[*place].at) {
+                    self.add(&mut found, state, Event::Fail(*place, errno));
                 }
             }
         }
@@ -309,13 +370,64 @@ impl<'b> Scene<'b> {
     }
 }
 
+/// What a walk knows.
+struct Walk {
+    count: Count,
+    seen: HashSet<u64, Digested>,
+    steps: Vec<Step>,
+    /// The states to be looked at: their numbers, how far they are, and what they are.
+    waiting: VecDeque<(u32, u32, State)>,
+}
+
+impl Walk {
+    fn new(first: State) -> Self {
+        let mut seen: HashSet<u64, Digested> = HashSet::default();
+        seen.insert(first.digest());
+        let count = Count { states: 1, ..Count::default() };
+        Self { count, seen, steps: Vec::new(), waiting: VecDeque::from([(FIRST, 0, first)]) }
+    }
+
+    /// Comes to a state, a new one maybe.
+    fn reach(&mut self, step: Step, depth: u32, state: State) {
+        self.count.transitions += 1;
+        if self.seen.insert(state.digest()) {
+            self.count.states += 1;
+            let reached = u32::try_from(self.steps.len()).unwrap_or(FIRST);
+            assert!(reached < FIRST, "a walk of four billion states");
+            self.steps.push(step);
+            self.waiting.push_back((reached, depth, state));
+        }
+    }
+}
+
+/// Returns whether nothing more can happen by itself.
+pub(super) fn is_over(behind: &[(Event, State)]) -> bool {
+    behind.iter().all(|(event, _)| matches!(event, Event::Fail(..) | Event::Kill(_)))
+}
+
 impl State {
     fn digest(&self) -> u64 {
         digest((&self.world, &self.actors, self.deaths, self.faults))
     }
 }
 
-impl<'s> Moment<'s, '_> {
+impl<'s, 'b> Moment<'s, 'b> {
+    pub(super) fn new(scene: &'s Scene<'b>, state: &'s State, over: bool) -> Self {
+        Self { scene, state, over, count: Count::default(), waiting: 0 }
+    }
+
+    /// Returns what the walk has seen so far.
+    #[must_use]
+    pub const fn count(&self) -> Count {
+        self.count
+    }
+
+    /// Returns how many states are known at which nobody has looked yet.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// Returns the machine.
     #[must_use]
     pub const fn world(&self) -> &'s World {
@@ -329,14 +441,14 @@ impl<'s> Moment<'s, '_> {
     }
 
     /// Returns each client by its name, with its end if it has one.
-    pub fn clients(&self) -> impl Iterator<Item = (&'static str, Option<End<'s>>)> {
+    pub fn clients(&self) -> impl Iterator<Item = (&'s str, Option<End<'s>>)> + use<'s, 'b> {
         let (scene, actors) = (self.scene, &self.state.actors);
         scene.clients.iter().zip(actors).map(move |(client, actor)| {
             let end = match actor.killed {
                 Some(_) => Some(End::Killed),
                 None => scene.histories.told(actor.at).map(End::Told),
             };
-            (client.name, end)
+            (client.name.as_str(), end)
         })
     }
 }

@@ -16,6 +16,7 @@ mod mounts;
 mod process;
 mod rootless;
 mod sandbox;
+mod simulate;
 mod terminal;
 mod text;
 

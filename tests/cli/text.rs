@@ -22,8 +22,8 @@ fn the_help_lists_every_command() {
 
 #[test]
 fn every_command_explains_itself() {
-    let names = "create delete exec explain features kill list pause ps resume run sandbox spec \
-                 start state update";
+    let names = "create delete exec explain features kill list pause ps resume run sandbox \
+                 simulate spec start state update";
     let all: Vec<_> = names.split(' ').map(|name| said(&format!("{name} --help"))).collect();
     insta::assert_snapshot!(all.join("\n"));
     assert_eq!(said("help create"), said("create -h"));

@@ -4,7 +4,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod stage;
 
 use std::cell::RefCell;
 
@@ -12,11 +11,10 @@ use cofferdam::backend::fake::{AppArmor, Profile, World};
 use cofferdam::backend::linux::Linux;
 use cofferdam::spec::{BlockIo, Cpu, Limit, Memory, Mount, MountKind, Resources, Spec};
 use cofferdam::sys::{CWD, Kernel, Syscalls};
+use cofferdam::testing::lifecycle::machine;
 use cofferdam::{Create, Error, Exec, Exit, Runtime};
 
 use common::Place;
-use stage::world;
-
 /// What a life looks like from outside, step by step.
 fn life<K: Kernel>(runtime: &Runtime<K>, create: &Create) -> Result<Vec<String>, Error> {
     let mut seen = Vec::new();
@@ -91,7 +89,7 @@ fn a_target_is_made_where_its_links_lead_on_linux() {
 
 #[test]
 fn a_target_is_made_where_its_links_lead_on_the_fake_kernel() {
-    let mut fresh = world(Profile::default());
+    let mut fresh = machine(Profile::default());
     fresh.symlink("../run/made/conf", "/bundle/rootfs/etc/conf");
     fresh.write_file("/etc/passwd", b"");
     let world = RefCell::new(fresh);
@@ -112,7 +110,7 @@ fn a_life_on_linux() {
 #[test]
 fn the_same_life_on_the_fake_kernel() {
     for profile in [Profile::default(), Profile::v1(), Profile::hybrid()] {
-        let world = RefCell::new(world(profile));
+        let world = RefCell::new(machine(profile));
         let pid = world.borrow_mut().client();
         let before = world.borrow().clone();
         let kernel = World::process(&world, pid);
@@ -127,7 +125,7 @@ fn the_same_life_on_the_fake_kernel() {
 
 /// The labels of a container's first process and of one that joins, or why there is none.
 fn labels(apparmor: AppArmor, profile: &str, other: &str) -> Result<[String; 2], String> {
-    let world = RefCell::new(world(Profile { apparmor, ..Profile::default() }));
+    let world = RefCell::new(machine(Profile { apparmor, ..Profile::default() }));
     let pid = world.borrow_mut().client();
     let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
     let mut create = sleeper("/bundle", "/bundle/rootfs");
@@ -202,7 +200,7 @@ fn changes() -> Vec<(Resources, [&'static str; 4])> {
 #[test]
 fn limits_of_a_running_container_change_both_ways_on_either_version() {
     for profile in [Profile::default(), Profile::v1()] {
-        let world = RefCell::new(world(profile));
+        let world = RefCell::new(machine(profile));
         let pid = world.borrow_mut().client();
         let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
         let container = runtime.create("limits", &sleeper("/bundle", "/bundle/rootfs")).unwrap();
@@ -251,7 +249,7 @@ fn weights_and_huge_pages_are_limited_where_there_are_files_for_it() {
     let plain = ["io.weight", "hugetlb.2MB.max"];
     for (missing, files, expected) in [("", bfq, ["500", "0"]), (bfq[0], plain, ["4950", "0"])] {
         let missing_files = [missing].into();
-        let world = RefCell::new(world(Profile { missing_files, ..Profile::default() }));
+        let world = RefCell::new(machine(Profile { missing_files, ..Profile::default() }));
         let pid = world.borrow_mut().client();
         let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
         let container = runtime.create("limits", &create).unwrap();
@@ -265,7 +263,7 @@ fn weights_and_huge_pages_are_limited_where_there_are_files_for_it() {
         container.force_delete().unwrap();
     }
     // Without a hierarchy for them, they cannot be had: at the start or later.
-    let world = RefCell::new(world(Profile::v1()));
+    let world = RefCell::new(machine(Profile::v1()));
     let pid = world.borrow_mut().client();
     let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
     let told =
@@ -283,7 +281,7 @@ fn limits_that_cannot_be_are_refused_with_their_place() {
         (Profile::default(), "write \"x\" to /sys/fs/cgroup/limits/pids.peek: no such file"),
         (Profile::v1(), "/linux/resources/unified: needs cgroup v2"),
     ] {
-        let world = RefCell::new(world(profile));
+        let world = RefCell::new(machine(profile));
         let pid = world.borrow_mut().client();
         let runtime = Runtime::new(World::process(&world, pid), "/run/cofferdam").unwrap();
         let container = runtime.create("limits", &sleeper("/bundle", "/bundle/rootfs")).unwrap();

@@ -12,7 +12,6 @@
 //! | progress | one `delete --force` without a fault leaves nothing |
 
 mod pinned;
-mod stage;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -25,11 +24,12 @@ use cofferdam::backend::fault::{Extent, Fault};
 use cofferdam::backend::trace::Trace;
 use cofferdam::spec::{Cpu, NamespaceKind, Process, Resources, Spec};
 use cofferdam::sys::{Call, Errno, Kernel, Live, Row};
+use cofferdam::testing::faults::errors;
+use cofferdam::testing::lifecycle::machine;
 use cofferdam::testing::oracles;
 use cofferdam::{Create, Error, Exec, Runtime};
 
 use pinned::pinned;
-use stage::world;
 
 const ROOT: &str = "/run/cofferdam";
 const ID: &str = "a";
@@ -38,11 +38,6 @@ const LABEL: &str = "confined";
 
 /// What a kernel does not answer for ever: it is interrupted, or has told of a reset.
 const MOMENTARY: [Errno; 2] = [Errno::ECONNRESET, Errno::EINTR];
-
-/// What no kernel answers here, since it would be a lie: that a directory is not there which is,
-/// that a peer is gone who waits to be told.
-const LIES: [(&str, Errno); 3] =
-    [("unlinkat", Errno::ENOENT), ("sendto", Errno::ECONNRESET), ("sendto", Errno::EPIPE)];
 
 /// No request asks as much.
 const CALLS_MAX: usize = 5_000;
@@ -219,7 +214,7 @@ fn ended(world: &RefCell<World>, pid: u32) -> World {
 /// Returns the world with a container that has come so far.
 fn set(before: Before, profile: &Profile) -> World {
     let apparmor = AppArmor::On([LABEL].into());
-    let world = RefCell::new(world(Profile { apparmor, ..profile.clone() }));
+    let world = RefCell::new(machine(Profile { apparmor, ..profile.clone() }));
     let pid = world.borrow_mut().client();
     let asks: &[Request] = match before {
         Before::Absent => &[],
@@ -334,13 +329,13 @@ impl Trial {
         for (at, row) in program.iter().enumerate() {
             for errno in errors(row) {
                 self.count.within += 1;
-                self.strike(Blows { within: Some((at, *errno)), ..Blows::NONE });
+                self.strike(Blows { within: Some((at, errno)), ..Blows::NONE });
             }
         }
         for (at, row) in calls.iter().enumerate() {
             for errno in errors(row) {
-                let blow = Blow { at, errno: *errno, extent: Extent::Once };
-                if !MOMENTARY.contains(errno) {
+                let blow = Blow { at, errno, extent: Extent::Once };
+                if !MOMENTARY.contains(&errno) {
                     self.count.onward += 1;
                     self.calls([Blow { extent: Extent::Onward, ..blow }, Blow::NONE]);
                 }
@@ -357,7 +352,7 @@ impl Trial {
                 self.count.double += 1;
                 if self.count.double.is_multiple_of(nth) {
                     self.count.tried += 1;
-                    self.calls([blow, Blow { at, errno: *errno, extent: Extent::Once }]);
+                    self.calls([blow, Blow { at, errno, extent: Extent::Once }]);
                 }
             }
         }
@@ -368,11 +363,6 @@ impl Trial {
         let [asked, _] = self.strike(Blows { calls, ..Blows::NONE });
         asked
     }
-}
-
-fn errors(row: &Row) -> impl Iterator<Item = &'static Errno> + use<> {
-    let name = row.name;
-    row.errnos.iter().filter(move |errno| !LIES.contains(&(name, **errno)))
 }
 
 /// Strikes every request; of the double faults every 8th, or all with `COFFERDAM_FAULTS=all`.

@@ -5,7 +5,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod stage;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,11 +14,10 @@ use cofferdam::backend::fake::{Cgroups, Profile, World};
 use cofferdam::backend::linux::Linux;
 use cofferdam::spec::{Limit, Process, Resources, Spec};
 use cofferdam::sys::Kernel;
+use cofferdam::testing::lifecycle::machine;
 use cofferdam::{Container, Create, Error, Exec, Runtime};
 
 use common::{Place, cgroups_named, children, descriptors};
-use stage::world;
-
 const LENGTH: usize = 3;
 
 /// What is asked of a container.
@@ -179,7 +177,7 @@ impl Native {
 
 /// The same on the fake kernel, in a world of its own.
 fn fake(profile: &Profile, requests: &[Request]) -> Vec<String> {
-    let world = RefCell::new(world(profile.clone()));
+    let world = RefCell::new(machine(profile.clone()));
     let pid = world.borrow_mut().client();
     let before = world.borrow().clone();
     let mut seen = {

@@ -15,6 +15,9 @@
 //! **Invariant:** two clients have the same number if and only if they do the same from here on
 //! for the same reasons: the same body and the same answers to the same calls.
 
+use std::fmt::{self, Display, Formatter};
+
+use super::fds::FIRST;
 use super::kept::Kept;
 use super::replay::{Past, Replay};
 use super::{Answer, Pid, World, parts};
@@ -88,8 +91,27 @@ pub struct Asked {
     pub name: &'static str,
     /// The call with its operands, in words.
     pub call: String,
+    /// What it names first, a path or bytes, in quotes; empty: it names nothing.
+    pub names: String,
     /// What it was answered.
     pub value: Result<u64, Errno>,
+}
+
+/// Shows the call as one reads it: `openat2 "/run/a" = #0`, descriptors counted from 0.
+impl Display for Asked {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { name, names, value, .. } = self;
+        let gap = if names.is_empty() { "" } else { " " };
+        write!(f, "{name}{gap}{names} = ")?;
+        let first = u64::from(FIRST.cast_unsigned());
+        match *value {
+            // With the length of what came beside it in the lower half.
+            Ok(value) if value >> 32 >= first => write!(f, "#{}", (value >> 32) - first),
+            Ok(value) if value >= first => write!(f, "#{}", value - first),
+            Ok(value) => write!(f, "{value}"),
+            Err(errno) => write!(f, "{errno:?}"),
+        }
+    }
 }
 
 /// How far a client goes at once.
@@ -159,17 +181,36 @@ impl<'b> Histories<'b> {
     /// Returns the calls of a history that an earlier one has not, oldest first.
     #[must_use]
     pub fn since(&self, history: History, earlier: History) -> Vec<Asked> {
-        let mut calls: Vec<Asked> = self
-            .back(history)
-            .take_while(|(at, _)| *at != earlier)
-            .map(|(_, past)| Asked {
-                name: past.asked.name(),
-                call: past.asked.with(&mut Vec::new(), parts::summary),
-                value: past.value,
-            })
-            .collect();
+        let new = self.back(history).take_while(|(at, _)| *at != earlier);
+        let mut calls: Vec<Asked> = new.map(|(_, past)| past.told()).collect();
         calls.reverse();
         calls
+    }
+
+    /// Returns the names and answers of those calls alone, latest first.
+    pub fn answers(
+        &self,
+        history: History,
+        earlier: History,
+    ) -> impl Iterator<Item = (&'static str, Result<u64, Errno>)> {
+        let new = self.back(history).take_while(move |(at, _)| *at != earlier);
+        new.map(|(_, past)| (past.asked.name(), past.value))
+    }
+
+    /// Returns the last call of a history, and the history before it.
+    #[must_use]
+    pub fn last(&self, history: History) -> Option<(Asked, History)> {
+        let (_, past) = self.back(history).next()?;
+        Some((past.told(), self.node(history).came.before))
+    }
+
+    /// Returns the name of the call that is asked next, unless this is the end.
+    #[must_use]
+    pub fn next(&self, history: History) -> Option<&'static str> {
+        match &self.node(history).next {
+            Next::Ask(kept) => Some(kept.name()),
+            Next::Told(_) => None,
+        }
     }
 
     /// Lets the client `pid` perform what it asks next.

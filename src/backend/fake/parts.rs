@@ -119,6 +119,25 @@ pub(super) fn summary(call: &Call<Live<'_>>) -> String {
     text
 }
 
+/// Returns what a call names first, a path or the beginning of some bytes, in quotes.
+pub(super) fn names(call: &Call<Live<'_>>) -> String {
+    const SHOWN: usize = 24;
+    let mut named = String::new();
+    visit(call, &mut |part| {
+        if !named.is_empty() {
+            return;
+        }
+        named = match part {
+            Part::In(bytes) => {
+                format!("{:?}", String::from_utf8_lossy(bytes.get(..SHOWN).unwrap_or(bytes)))
+            }
+            Part::Text(path) => format!("{path:?}"),
+            Part::Child(_) | Part::List(_) | Part::Number(_) | Part::Out(_) => return,
+        };
+    });
+    named
+}
+
 /// Ends a run that asks for what nobody taught the fake.
 pub(super) fn unmodelled(name: &str, what: &str) -> ! {
     panic!("Unmodelled: {name}({what})")

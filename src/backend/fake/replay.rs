@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::kept::Kept;
-use super::{Answer, parts};
+use super::{Answer, Asked, parts};
 use crate::sys::{Call, Errno, Kernel, Live};
 
 /// A call of the past with its answer.
@@ -22,6 +22,16 @@ pub(super) struct Past<'h> {
     pub(super) value: Answer,
     /// What the kernel wrote, room after room.
     pub(super) rooms: &'h [u8],
+}
+
+impl Past<'_> {
+    /// Tells it in words.
+    pub(super) fn told(&self) -> Asked {
+        let room = &mut Vec::new();
+        let (call, names) =
+            self.asked.with(room, |call| (parts::summary(call), parts::names(call)));
+        Asked { name: self.asked.name(), call, names, value: self.value }
+    }
 }
 
 /// The kernel as the body of a client sees it.

@@ -1,5 +1,7 @@
 //! What can happen next without any client, and the order in which simple mode lets it.
 
+use std::fmt::{self, Display, Formatter};
+
 use super::procs::{Life, Role};
 use super::{Answer, Pid, World};
 use crate::sys::{Call, Live};
@@ -17,6 +19,19 @@ pub enum Transition {
     Step(Pid, u8),
     /// A cgroup forgets a process that is no more.
     Uncharge(u32),
+}
+
+impl Display for Transition {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(pid) => write!(f, "process {pid} is dying"),
+            Self::Freeze(cgroup) => write!(f, "cgroup {cgroup} comes to rest"),
+            Self::Reap(pid) => write!(f, "process {pid} is reaped"),
+            Self::Step(pid, 0) => write!(f, "process {pid} goes on"),
+            Self::Step(pid, way) => write!(f, "process {pid} goes on, way {way}"),
+            Self::Uncharge(cgroup) => write!(f, "cgroup {cgroup} forgets a process"),
+        }
+    }
 }
 
 impl World {
