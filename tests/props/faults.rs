@@ -8,6 +8,7 @@
 //! | authority | nobody was signalled whom this library has not made |
 //! | truth | a container is told to run if and only if its payload does |
 //! | descriptors | the client has none that it did not have before |
+//! | untouched | a request that is not to end a container leaves its payload alone |
 //! | undone | a request to make a container that one fault has failed leaves nothing |
 //! | progress | one `delete --force` without a fault leaves nothing |
 
@@ -229,7 +230,24 @@ fn set(before: Before, profile: &Profile) -> World {
     ended(&world, pid)
 }
 
-fn judge(outcome: &Outcome, clean: &World, undone: bool) -> Result<(), String> {
+/// Whoever is not asked to end a container has not ended it, whatever has failed.
+fn untouched(request: Request, start: &World, end: &World) -> Result<(), String> {
+    let ends = matches!(request, Request::Delete | Request::Force(_) | Request::Kill);
+    let payload = |world: &World| world.pids().into_iter().find(|pid| world.is_payload(*pid));
+    match (payload(start), payload(end)) {
+        (Some(before), after) if !ends && after != Some(before) => {
+            Err(format!("untouched: the payload was process {before}, and is {after:?} now"))
+        }
+        (Some(_) | None, _) => Ok(()),
+    }
+}
+
+fn judge(
+    (request, start): (Request, &World),
+    outcome: &Outcome,
+    clean: &World,
+    undone: bool,
+) -> Result<(), String> {
     oracles::authority(&outcome.end)?;
     if let Some(first) = outcome.open.violations().first() {
         return Err(format!("violation: {first}"));
@@ -239,6 +257,7 @@ fn judge(outcome: &Outcome, clean: &World, undone: bool) -> Result<(), String> {
         return Err(format!("descriptors: {line}"));
     }
     oracles::truth(&outcome.end, ROOT, ID)?;
+    untouched(request, start, &outcome.end)?;
     if undone {
         oracles::residue(&outcome.end, clean, ROOT).map_err(|what| format!("undone: {what}"))?;
     }
@@ -300,7 +319,7 @@ impl Trial {
             if !seen.insert(hasher.finish()) {
                 return (Ok(()), outcome.asked);
             }
-            let judged = judge(&outcome, clean, undone);
+            let judged = judge((request, start), &outcome, clean, undone);
             (judged.map_err(|what| format!("{what}; told: {:?}", outcome.result)), outcome.asked)
         }));
         let (what, asked) = match tried {
