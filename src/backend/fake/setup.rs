@@ -217,9 +217,11 @@ impl World {
         pid
     }
 
-    /// Makes the next process get that number, if it is free.
+    /// Makes the next process get that number, if it is free, as if all others had been used since
+    /// the last: that takes a tick of the clock at least.
     pub const fn next_pid(&mut self, pid: Pid) {
         self.last_pid = pid.saturating_sub(1);
+        self.now_ms = (self.now_ms / 10 + 1) * 10;
     }
 
     /// Returns the numbers of the processes that are there, zombies too.
