@@ -77,7 +77,7 @@ fn started<'r>(
 /// Reads a file that describes the process whole.
 fn read(session: &Session<'_>, path: &str, parsed: &Parsed) -> Result<Process, Problem> {
     if 1 < parsed.rest.len() {
-        return Err(Problem::new("a command and --process exclude each other"));
+        session.log.warning("the command is ignored: --process has another");
     }
     let json = fs::read(path).map_err(|error| Problem::of(format!("open {path}"), text(&error)))?;
     let read = oci::read_process(&json).map_err(|invalid| Problem::of(path, invalid))?;
@@ -110,7 +110,7 @@ fn adapted(
         return Err(Problem::new("process args cannot be empty"));
     }
     process.terminal = parsed.has("tty");
-    if let Some(cwd) = parsed.value("cwd") {
+    if let Some(cwd) = parsed.value("cwd").filter(|cwd| !cwd.is_empty()) {
         if !cwd.starts_with('/') {
             return Err(Problem::new(format!("--cwd {cwd:?} is not an absolute path")));
         }

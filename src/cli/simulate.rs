@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use crate::backend::fake::{Cgroups, Profile};
+use crate::backend::fake::{Named, Profile};
 use crate::backend::linux::Linux;
 use crate::sys::{Errno, Syscalls, TABLE, flags};
 use crate::testing::faults::{LIES, errors};
@@ -29,7 +29,11 @@ use super::{PROGRAM, coverage};
 
 /// The flags.
 pub(super) const FLAGS: &[Flag] = &[
-    value("profile", "", "the kernel, by its cgroups: 'v2' (default), 'v1' or 'hybrid'"),
+    value(
+        "profile",
+        "",
+        "the kernel: 'v2' (default), 'v1', 'hybrid', 'oldest', 'without-freezer' or 'narrow'",
+    ),
     value(
         "from",
         "",
@@ -56,10 +60,6 @@ pub(super) const TEXT: &str = "   Requests: create, run, start, kill, delete, de
     nobody else is signalled,\n   the status is the truth, nobody waits for ever, and one delete \
     --force leaves nothing.";
 
-/// The profiles by name.
-const PROFILES: [(&str, Cgroups); 3] =
-    [("v2", Cgroups::V2), ("v1", Cgroups::V1), ("hybrid", Cgroups::Hybrid)];
-
 /// How often the bar is drawn, and after how many states the clock is looked at.
 const REDRAW: Duration = Duration::from_millis(100);
 const GLANCE: usize = 1 << 10;
@@ -70,7 +70,7 @@ pub(super) struct Setting {
     /// The clients.
     pub(super) requests: Vec<Request>,
     /// The kernel, with its name.
-    pub(super) profile: (&'static str, Cgroups),
+    pub(super) profile: Named,
     /// Where the container is before.
     pub(super) before: Before,
     /// How many clients are killed.
@@ -148,8 +148,8 @@ fn busy() -> Option<f64> {
 impl Setting {
     fn new(parsed: &Parsed) -> Result<Self, Problem> {
         let requests = parsed.rest.iter().map(|name| request(name)).collect::<Result<_, _>>()?;
-        let profile = parsed.value("profile").unwrap_or(PROFILES[0].0);
-        let profile = PROFILES.into_iter().find(|(name, _)| *name == profile);
+        let profile = parsed.value("profile").unwrap_or(Profile::NAMED[0].0);
+        let profile = Profile::NAMED.into_iter().find(|(name, _)| *name == profile);
         let profile = profile.ok_or_else(|| invalid("profile", parsed))?;
         let before = parsed.value("from").unwrap_or("absent");
         let before = Before::ALL.into_iter().find(|one| one.to_string() == before);
@@ -171,7 +171,7 @@ impl Setting {
     }
 
     fn profile(&self) -> Profile {
-        Profile { cgroups: self.profile.1, ..Profile::default() }
+        (self.profile.1)()
     }
 
     fn scene(&self, profile: &Profile) -> Scene<'static> {
@@ -202,7 +202,7 @@ impl Setting {
     /// The command that goes a way again.
     pub(super) fn again(&self, choices: &str) -> String {
         let mut words = vec![format!("{PROGRAM} simulate")];
-        if self.profile != PROFILES[0] {
+        if self.profile.0 != Profile::NAMED[0].0 {
             words.push(format!("--profile {}", self.profile.0));
         }
         if self.before != Before::Absent {

@@ -159,6 +159,9 @@ pub enum Oddity {
     /// A capability that this runtime does not know.
     #[error("unknown capability {0:?} is ignored")]
     Capability(String),
+    /// Mounts, while there is no mount namespace: they would be the host's.
+    #[error("not made, since there is no mount namespace")]
+    HostMounts,
     /// Id maps, while the user namespace is joined and has its own.
     #[error("ignored, since the user namespace joined by path has its own")]
     IdMaps,

@@ -161,6 +161,8 @@ impl MountFlags {
     pub const NODIRATIME: Self = Self(1 << 11);
     /// `MS_SILENT`.
     pub const SILENT: Self = Self(1 << 15);
+    /// `MS_POSIXACL`.
+    pub const POSIXACL: Self = Self(1 << 16);
     /// `MS_RELATIME`.
     pub const RELATIME: Self = Self(1 << 21);
     /// `MS_I_VERSION`.

@@ -27,6 +27,19 @@ fn exec_passes_output_and_exit_status_through() {
 }
 
 #[test]
+fn what_says_nothing_new_to_exec_is_left_out() {
+    let cli = running("cli-extra");
+    let mut command = cli.command("exec --cwd");
+    let said = cli.finish(command.args(["", "cli-extra", "sh", "-c", "pwd"]));
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("/\n", ""));
+    let process = json!({ "args": ["echo", "file"], "cwd": "/", "env": ["PATH=/bin"] });
+    let path = cli.write("process.json", &process.to_string());
+    let said = cli.say(&format!("exec --process {path} cli-extra echo flags"));
+    assert_eq!((said.status, said.out.as_str()), (0, "file\n"));
+    assert!(said.err.contains("the command is ignored: --process has another"), "{}", said.err);
+}
+
+#[test]
 fn failures_of_exec_itself_are_told_by_255() {
     let cli = running("cli-fail");
     let said = cli.say("exec cli-fail nosuch");

@@ -78,7 +78,7 @@ struct Part {
 }
 
 /// Walks all pairs, a request with itself too, from everything that a container can be before.
-fn all_pairs(profile: &Profile) -> Count {
+fn all_pairs(kernel: &str, profile: &Profile) -> Count {
     let all = Request::ALL;
     let pairs: Vec<(Before, Request, Request)> = [Before::Absent, Before::Created, Before::Running]
         .into_iter()
@@ -103,17 +103,17 @@ fn all_pairs(profile: &Profile) -> Count {
     });
     let all = parts.iter().fold(Count::default(), |all, part| sum(all, part.count));
     let Count { ends, states, transitions, .. } = all;
-    let name = format!("explored: all pairs, one death anywhere, cgroup {:?}", profile.cgroups);
+    let name = format!("explored: all pairs, one death anywhere, kernel {kernel}");
     let oracles = "0 oracle failures";
     println!("figure: {name} | {states} states, {transitions} transitions, {ends} ends, {oracles}");
     if let Some(seconds) = parts.iter().map(|part| part.seconds).sum::<Option<f64>>() {
         let speed = (states as f64 / seconds).round();
-        let name = format!("explorer: speed, oracles included, cgroup {:?}", profile.cgroups);
+        let name = format!("explorer: speed, oracles included, kernel {kernel}");
         println!("figure: {name} | {speed} states per second and core");
     }
     if let Some(peak) = peak_mb() {
         let largest = parts.iter().map(|part| part.largest).max().unwrap_or(0);
-        let name = format!("explorer: memory of all walks at once, cgroup {:?}", profile.cgroups);
+        let name = format!("explorer: memory of all walks at once, kernel {kernel}");
         println!("figure: {name} | {peak} MB at most, the largest has {largest} states");
     }
     all
@@ -165,14 +165,40 @@ fn whoever_goes_on_is_known_in_every_order_of_its_makers() {
     }
 }
 
+/// Walks all pairs on a kernel that has a name.
+fn on(kernel: &str, expected: [usize; 3]) {
+    let [states, transitions, ends] = expected;
+    let profile = Profile::NAMED.into_iter().find(|(name, _)| *name == kernel);
+    let (_, profile) = profile.expect("a kernel of that name");
+    pinned(all_pairs(kernel, &profile()), Count { ends, states, transitions, cut: 0 });
+}
+
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v2() {
-    let expected = Count { ends: 74_503, states: 1_735_684, transitions: 3_620_299, cut: 0 };
-    pinned(all_pairs(&Profile::default()), expected);
+    on("v2", [1_930_747, 4_042_495, 78_080]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v1() {
-    let expected = Count { ends: 100_689, states: 2_574_398, transitions: 5_221_661, cut: 0 };
-    pinned(all_pairs(&Profile::v1()), expected);
+    on("v1", [2_802_583, 5_716_288, 103_947]);
+}
+
+#[test]
+fn all_pairs_with_a_death_anywhere_end_well_on_a_hybrid_host() {
+    on("hybrid", [1_630_406, 3_277_847, 57_709]);
+}
+
+#[test]
+fn all_pairs_with_a_death_anywhere_end_well_on_the_oldest_kernel() {
+    on("oldest", [2_078_533, 4_396_194, 78_530]);
+}
+
+#[test]
+fn all_pairs_with_a_death_anywhere_end_well_without_a_freezer() {
+    on("without-freezer", [2_539_959, 5_207_667, 88_023]);
+}
+
+#[test]
+fn all_pairs_with_a_death_anywhere_end_well_where_everything_is_short() {
+    on("narrow", [1_166_859, 2_423_138, 41_902]);
 }

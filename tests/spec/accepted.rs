@@ -193,6 +193,19 @@ fn what_asks_for_nothing_changes_nothing(#[case] at: &str, #[case] value: Value)
 }
 
 #[test]
+fn mounts_without_a_mount_namespace_are_told() {
+    let mut document: Value = serde_json::from_str(FULL).unwrap();
+    let linux = &mut document["linux"];
+    linux["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "mount");
+    (linux["maskedPaths"], linux["readonlyPaths"]) = (json!([]), json!([]));
+    let (_, warnings) = read(&document.to_string()).unwrap();
+    assert!(
+        warnings.contains("/mounts: not made, since there is no mount namespace"),
+        "{warnings}"
+    );
+}
+
+#[test]
 fn block_devices_and_huge_pages_are_read() {
     let resources = json!({
         "blockIO": {

@@ -66,6 +66,9 @@ impl World {
             Cgroups::V2 => vec![(0, "", "")],
         };
         let top = "/sys/fs/cgroup";
+        let missing = &self.profile.missing_hierarchies;
+        let trees = trees.into_iter().filter(|(.., directory)| !missing.contains(directory));
+        let trees: Vec<_> = trees.collect();
         if self.profile.cgroups != Cgroups::V2 {
             self.mount_here(top, "tmpfs");
         }

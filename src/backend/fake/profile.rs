@@ -31,6 +31,9 @@ impl Default for AppArmor {
     }
 }
 
+/// A name, and how the kernel of that name is made.
+pub type Named = (&'static str, fn() -> Profile);
+
 /// A kernel and its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Profile {
@@ -44,6 +47,8 @@ pub struct Profile {
     pub lingering: bool,
     /// Calls that answer `ENOSYS`, by the names in [`TABLE`](crate::sys::TABLE).
     pub missing: BTreeSet<&'static str>,
+    /// Hierarchies of cgroup v1 that are not mounted, by their directories (`freezer`).
+    pub missing_hierarchies: BTreeSet<&'static str>,
     /// Names of files that do not exist in cgroup directories (`cgroup.kill` before 5.14).
     pub missing_files: BTreeSet<&'static str>,
     /// The first process number that is not given.
@@ -62,6 +67,7 @@ impl Default for Profile {
             euid: 0,
             lingering: true,
             missing: BTreeSet::new(),
+            missing_hierarchies: BTreeSet::new(),
             missing_files: BTreeSet::new(),
             pid_max: 64,
             pipe_bytes: 65536,
@@ -76,6 +82,40 @@ impl Profile {
     pub fn v1() -> Self {
         Self { cgroups: Cgroups::V1, ..Self::default() }
     }
+
+    /// Returns the oldest kernel that containers are made on, Linux 5.10, with cgroups of v2.
+    #[must_use]
+    pub fn oldest() -> Self {
+        Self {
+            missing: ["mount_setattr"].into(),
+            missing_files: ["cgroup.kill"].into(),
+            release: "5.10.0-fake",
+            ..Self::default()
+        }
+    }
+
+    /// Returns the default kernel with cgroups of v1, and nothing that freezes.
+    #[must_use]
+    pub fn without_freezer() -> Self {
+        Self { missing_hierarchies: ["freezer"].into(), ..Self::v1() }
+    }
+
+    /// Returns a kernel with cgroups of v2 where everything is short: process numbers, pipes, and
+    /// what a cgroup keeps of the dead.
+    #[must_use]
+    pub fn narrow() -> Self {
+        Self { lingering: false, pid_max: 16, pipe_bytes: 1, ..Self::default() }
+    }
+
+    /// The kernels by name.
+    pub const NAMED: [Named; 6] = [
+        ("v2", Self::default),
+        ("v1", Self::v1),
+        ("hybrid", Self::hybrid),
+        ("oldest", Self::oldest),
+        ("without-freezer", Self::without_freezer),
+        ("narrow", Self::narrow),
+    ];
 
     /// Returns the default kernel with cgroups of both versions.
     #[must_use]

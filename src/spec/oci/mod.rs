@@ -25,7 +25,9 @@ pub mod words;
 
 use std::collections::BTreeMap;
 
-use super::{Conflict, Invalid, Oddity, Process, Read, Reason, Resources, Rootfs, Spec};
+use super::{
+    Conflict, Invalid, NamespaceKind, Oddity, Process, Read, Reason, Resources, Rootfs, Spec,
+};
 use node::{Fault, Node, Notes};
 
 pub use example::{Example, Owner, example};
@@ -71,7 +73,7 @@ pub fn read_resources(json: &[u8]) -> Result<Read<Resources>, Invalid> {
 
 fn spec<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<Spec, Fault<'d>> {
     let mut spec = Spec { version: version(node)?, ..Spec::default() };
-    let mut root = None;
+    let (mut root, mut mounts) = (None, None);
     for (key, value) in node.fields()? {
         match key {
             "ociVersion" => (),
@@ -79,7 +81,10 @@ fn spec<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<Spec, Fault<'d>
             "process" => spec.process = Some(process::process(notes, value)?),
             "hostname" => spec.hostname = host_name(value)?,
             "domainname" => spec.domainname = host_name(value)?,
-            "mounts" => spec.mounts = value.list(|item| mounts::mount(notes, item))?,
+            "mounts" => {
+                spec.mounts = value.list(|item| mounts::mount(notes, item))?;
+                mounts = Some(value).filter(|_| !spec.mounts.is_empty());
+            }
             "hooks" => spec.hooks = hooks::hooks(notes, value)?,
             "annotations" => spec.annotations = strings(value)?,
             "linux" => linux::linux(notes, value, &mut spec)?,
@@ -88,6 +93,9 @@ fn spec<'d>(notes: &mut Notes<'d>, node: &'d Node<'d>) -> Result<Spec, Fault<'d>
             }
             _ => notes.add(value, Oddity::Unknown),
         }
+    }
+    if let (Some(mounts), None) = (mounts, spec.namespace(NamespaceKind::Mount)) {
+        notes.add(mounts, Oddity::HostMounts);
     }
     let root = root.ok_or_else(|| node.lacks("root"))?;
     spec.rootfs = Rootfs { propagation: spec.rootfs.propagation, ..root };

@@ -73,6 +73,7 @@ use MountOption::{Bind, Clear, ClearTree, CopyUp, Propagate, Set, SetTree, TreeA
 
 /// Options of mounts. Any other is for the file system.
 pub const MOUNT_OPTIONS: &[(&str, MountOption)] = &[
+    ("acl", Set(MountFlags::POSIXACL)),
     ("async", Clear(MountFlags::SYNCHRONOUS)),
     ("atime", Clear(MountFlags::NOATIME)),
     ("bind", Bind { recursive: false }),
@@ -86,6 +87,7 @@ pub const MOUNT_OPTIONS: &[(&str, MountOption)] = &[
     ("lazytime", Set(MountFlags::LAZYTIME)),
     ("loud", Clear(MountFlags::SILENT)),
     ("mand", Set(MountFlags::MANDLOCK)),
+    ("noacl", Clear(MountFlags::POSIXACL)),
     ("noatime", Set(MountFlags::NOATIME)),
     ("nodev", Set(MountFlags::NODEV)),
     ("nodiratime", Set(MountFlags::NODIRATIME)),
