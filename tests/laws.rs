@@ -22,7 +22,10 @@ mod laws {
     pub(crate) mod families;
     pub(crate) mod fifos;
     pub(crate) mod files;
+    pub(crate) mod freezer;
     pub(crate) mod ground;
+    pub(crate) mod groups;
+    pub(crate) mod limits;
     #[cfg(all(feature = "linux", target_os = "linux"))]
     pub(crate) mod linux;
     pub(crate) mod locks;
