@@ -11,8 +11,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
-use cofferdam::backend::fake::{Cgroups, Payload, Process, Profile, World};
-use cofferdam::sys::{Call, Errno, Kernel, Live};
+use cofferdam::backend::fake::{Action, Cgroups, Payload, Process, Profile, World};
+use cofferdam::sys::{Call, Errno, Kernel, Live, flags};
 
 mod laws {
     pub(crate) mod cgroups;
@@ -25,6 +25,7 @@ mod laws {
     pub(crate) mod freezer;
     pub(crate) mod ground;
     pub(crate) mod groups;
+    pub(crate) mod handlers;
     pub(crate) mod limits;
     #[cfg(all(feature = "linux", target_os = "linux"))]
     pub(crate) mod linux;
@@ -62,30 +63,54 @@ macro_rules! laws {
     };
 }
 
-/// Checks a law on the fake kernel, with cgroups of either version.
+/// Checks a law on the fake kernel, with cgroups of either version and of both.
 fn on_fake(law: impl Fn(&Ground<'_, Listed<'_, Process<'_>>>)) {
     let mut missed = Vec::new();
-    for cgroups in [Cgroups::V2, Cgroups::V1] {
+    for cgroups in [Cgroups::V2, Cgroups::V1, Cgroups::Hybrid] {
         let mut fresh = World::new(Profile { cgroups, ..Profile::default() });
         fresh.payload("/bin/sleep", Payload::sleep());
         fresh.payload("/bin/false", Payload::exit(1));
         fresh.mkdir("/run/law");
+        let mut place = Place { directory: "/run/law".to_owned(), ..Place::default() };
+        for (name, payload) in programs() {
+            let path = format!("/bin/{name}");
+            fresh.payload(&path, payload);
+            place.programs.insert(name, vec![path]);
+        }
         let pid = fresh.client();
         let world = RefCell::new(fresh);
         let kernel = World::process(&world, pid);
-        let mut place = Place { directory: "/run/law".to_owned(), ..Place::default() };
-        match cgroups {
-            Cgroups::V2 => place.v2 = Some("/sys/fs/cgroup".to_owned()),
-            Cgroups::V1 | Cgroups::Hybrid => {
-                let tree = |name: &str| (name.to_owned(), format!("/sys/fs/cgroup/{name}"));
-                place.v1 = BTreeMap::from(["freezer", "memory", "pids"].map(tree));
-            }
+        let top = "/sys/fs/cgroup";
+        place.v2 = match cgroups {
+            Cgroups::V2 => Some(top.to_owned()),
+            Cgroups::Hybrid => Some(format!("{top}/unified")),
+            Cgroups::V1 => None,
+        };
+        if cgroups != Cgroups::V2 {
+            let tree = |name: &str| (name.to_owned(), format!("{top}/{name}"));
+            place.v1 = BTreeMap::from(["cpuset", "devices", "freezer", "memory", "pids"].map(tree));
+            let both =
+                ["cpu", "cpuacct"].map(|name| (name.to_owned(), format!("{top}/cpu,cpuacct")));
+            place.v1.extend(both);
         }
         missed.push(check(&kernel, &place, &law));
         let violations = world.borrow().violations().to_vec();
         assert_eq!(violations, law_violations(&violations), "nobody closes what is not open");
     }
     assert!(missed.iter().any(Vec::is_empty), "no fake kernel witnesses this: {missed:?}");
+}
+
+/// Returns what the programs do that laws name.
+fn programs() -> [(&'static str, Payload); 6] {
+    let hello: &[u8] = b"hello\n";
+    [
+        ("crashes", [Action::Crash(10)].into()),
+        ("handles", [Action::Trap(flags::SIGTERM, 3), Action::Sleep].into()),
+        ("ignores", [Action::Ignore(flags::SIGTERM), Action::Sleep].into()),
+        ("leaves", [Action::Fork(1), Action::Sleep, Action::Exit(4)].into()),
+        ("reads", [Action::ReadStdin].into()),
+        ("writes", [Action::WriteOut(hello.into())].into()),
+    ]
 }
 
 /// The law of closing twice is the one that closes twice.

@@ -100,6 +100,25 @@ impl<'g, 'k, K: Kernel> Group<'g, 'k, K> {
         self.ground.spawn(&sleep(), how).unwrap()
     }
 
+    /// Freezes the cgroup, and waits until everybody in it is frozen.
+    pub(crate) fn freeze(&self) {
+        if self.read("cgroup.events").is_err() {
+            self.write("freezer.state", "FROZEN").unwrap();
+            self.until("freezer.state", "FROZEN");
+        } else {
+            self.write("cgroup.freeze", "1").unwrap();
+            self.until("cgroup.events", "frozen 1");
+        }
+    }
+
+    pub(crate) fn thaw(&self) {
+        if self.read("cgroup.events").is_err() {
+            self.write("freezer.state", "THAWED").unwrap();
+        } else {
+            self.write("cgroup.freeze", "0").unwrap();
+        }
+    }
+
     pub(crate) fn remove(&self) -> Result<(), Errno> {
         self.ground.kernel.unlink(CWD, &crate::name(&*self.path), flags::AT_REMOVEDIR)
     }

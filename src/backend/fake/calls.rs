@@ -223,7 +223,7 @@ impl World {
                 self.task_mut(pid).session = pid;
                 Ok(u64::from(self.task(pid).inner))
             }
-            Call::SignalDefault { signal } => self.signal_default(pid, signal),
+            Call::SignalDefault { signal } => super::signals::signal_default(signal),
             Call::Spawn { child, pidfd } => self.spawn(pid, child, pidfd),
             Call::Wait4 { pid: number, status, .. } => self.wait4(pid, number, status),
             Call::Waitid { fd, info, options } => self.waitid(pid, fd, (options, info)),

@@ -88,6 +88,12 @@ impl World {
         }
     }
 
+    /// Returns whether a number leads to a socket of packets.
+    pub(super) fn is_packets(&self, pid: Pid, fd: RawFd) -> bool {
+        let row = self.socket_of(pid, fd).ok();
+        row.and_then(|row| self.sockets.get(row)).is_some_and(|s| s.kind == flags::SOCK_SEQPACKET)
+    }
+
     /// Returns what poll(2) says of a socket.
     pub(super) fn socket_events(&self, row: u32) -> u32 {
         let Some(socket) = self.sockets.get(row) else { return 0 };
