@@ -24,6 +24,7 @@ mod laws {
     pub(crate) mod files;
     pub(crate) mod freezer;
     pub(crate) mod ground;
+    pub(crate) mod groupfiles;
     pub(crate) mod groups;
     pub(crate) mod handlers;
     pub(crate) mod limits;
@@ -93,6 +94,8 @@ fn on_fake(law: impl Fn(&Ground<'_, Listed<'_, Process<'_>>>)) {
                 ["cpu", "cpuacct"].map(|name| (name.to_owned(), format!("{top}/cpu,cpuacct")));
             place.v1.extend(both);
         }
+        place.tops = place.v1.clone();
+        place.tops.extend(place.v2.clone().map(|top| (String::new(), top)));
         missed.push(check(&kernel, &place, &law));
         let violations = world.borrow().violations().to_vec();
         assert_eq!(violations, law_violations(&violations), "nobody closes what is not open");

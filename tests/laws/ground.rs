@@ -26,6 +26,8 @@ pub(crate) struct Place {
     pub(crate) v1: BTreeMap<String, String>,
     /// A directory of cgroup v2.
     pub(crate) v2: Option<String>,
+    /// Where the tree of a controller of v1 is mounted, and under no name that of v2.
+    pub(crate) tops: BTreeMap<String, String>,
     /// How the program that does what its name says is executed.
     pub(crate) programs: BTreeMap<&'static str, Vec<String>>,
 }

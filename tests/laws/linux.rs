@@ -46,9 +46,15 @@ impl Host {
             let own = format!("{at}/{own}");
             match kind {
                 "cgroup" => {
-                    place.v1.extend(options.map(|option| (option.to_owned(), own.clone())));
+                    for option in options {
+                        place.tops.insert(option.to_owned(), at.to_owned());
+                        place.v1.insert(option.to_owned(), own.clone());
+                    }
                 }
-                "cgroup2" => place.v2 = Some(own),
+                "cgroup2" => {
+                    place.tops.insert(String::new(), at.to_owned());
+                    place.v2 = Some(own);
+                }
                 _ => (),
             }
         }

@@ -24,6 +24,8 @@ struct File {
 /// Which trees have a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
+    /// One, but not at the root.
+    Below,
     One,
     Two,
     /// Two, but not at the root.
@@ -63,8 +65,8 @@ files! {
         "memory.usage_in_bytes" RO "4096\n", "memory.max_usage_in_bytes" RW "4096\n",
         "memory.failcnt" RW "0\n", "memory.stat" RO "cache 0\nrss 4096\n",
         "cgroup.event_control" WO "";
-    One "pids": "pids.max" RW "max\n", "pids.current" RO "";
-    One "freezer": "freezer.state" RW "", "freezer.self_freezing" RO "",
+    Below "pids": "pids.max" RW "max\n", "pids.current" RO "";
+    Below "freezer": "freezer.state" RW "", "freezer.self_freezing" RO "",
         "freezer.parent_freezing" RO "";
     One "devices": "devices.allow" WO "", "devices.deny" WO "", "devices.list" RO "a *:* rwm\n";
     One "cpu": "cpu.shares" RW "1024\n", "cpu.cfs_quota_us" RW "-1\n",
@@ -125,6 +127,7 @@ impl World {
             (file.controller.is_empty() || controllers.contains(&file.controller))
                 && !self.profile.missing_files.contains(file.name)
                 && match file.version {
+                    Version::Below => !v2 && !root,
                     Version::One => !v2,
                     Version::Two => v2,
                     Version::Under => v2 && !root,
@@ -173,7 +176,6 @@ impl World {
         if let Some(cgroup) = self.cgroups.get(row) {
             let given = number.and_then(|number| cgroup.owners.get(&number));
             (found.uid, found.gid) = given.copied().unwrap_or((cgroup.uid, cgroup.gid));
-            found.links = u32::from(!cgroup.dead);
         }
         found
     }
@@ -270,9 +272,6 @@ impl World {
             "cgroup.threads" => self.enter_cgroup(pid, row, (text, true))?,
             "cgroup.subtree_control" => self.enable(row, text)?,
             "cgroup.freeze" => self.set_freeze(row, parse_bit(text)?),
-            "freezer.state" if self.cgroups.get(row).is_some_and(|c| c.parent == row) => {
-                return Err(Errno::EINVAL);
-            }
             "freezer.state" => match text {
                 "FROZEN" => self.set_freeze(row, true),
                 "THAWED" => self.set_freeze(row, false),

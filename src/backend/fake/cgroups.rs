@@ -440,8 +440,10 @@ impl World {
             let cgroup = self.task(pid).cgroups.get(at).copied().unwrap_or(tree.root);
             let root = roots.get(at).copied().unwrap_or(tree.root);
             let mut line = format!("{}:{}:", tree.number, tree.controllers).into_bytes();
-            line.extend(self.cgroup_path(cgroup, root));
-            if self.is_dead(Ino::Cgroup(cgroup)) {
+            // Law `a_zombie_s_cgroup_may_be_gone`: of v1 it has none.
+            let away = tree.number != 0 && !self.task(pid).life.is_listed();
+            line.extend(self.cgroup_path(if away { root } else { cgroup }, root));
+            if !away && self.is_dead(Ino::Cgroup(cgroup)) {
                 line.extend(b" (deleted)");
             }
             line.push(b'\n');
