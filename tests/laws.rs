@@ -40,6 +40,7 @@ mod laws {
     pub(crate) mod reach;
     pub(crate) mod rights;
     pub(crate) mod sockets;
+    pub(crate) mod waits;
     pub(crate) mod walks;
 }
 

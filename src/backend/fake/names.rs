@@ -85,7 +85,7 @@ impl World {
         let node = match mode & flags::S_IFMT {
             0 | flags::S_IFREG => Node::file(b""),
             flags::S_IFIFO => Node::Fifo(super::pipes::Pipe::default()),
-            flags::S_IFSOCK => Node::Socket,
+            flags::S_IFSOCK => Node::Socket { listened: false },
             kind @ (flags::S_IFCHR | flags::S_IFBLK) => {
                 // 0:0 is the whiteout, which anybody may make (mknod(2)).
                 if device != 0 && !self.capable(pid, creds::MKNOD) {

@@ -229,9 +229,8 @@ impl World {
             Ino::Plain(row) => match self.inodes.get(row).map(|inode| &inode.node) {
                 Some(Node::File(bytes)) => Ok(bytes.to_vec()),
                 Some(Node::Directory { .. }) => Err(Errno::EISDIR),
-                Some(Node::Device { .. } | Node::Fifo(_) | Node::Link(_) | Node::Socket) | None => {
-                    Err(Errno::EINVAL)
-                }
+                Some(Node::Device { .. } | Node::Fifo(_) | Node::Link(_) | Node::Socket { .. })
+                | None => Err(Errno::EINVAL),
             },
             Ino::Proc(proc) => self.read_proc(pid, proc),
             Ino::Cgroup(_) => Err(Errno::EISDIR),
@@ -260,7 +259,7 @@ impl World {
                     self.open_mut(pid, fd)?.offset = at + bytes.len() as u64;
                     Ok(bytes.len() as u64)
                 }
-                Some(Node::Directory { .. } | Node::Link(_) | Node::Socket) | None => {
+                Some(Node::Directory { .. } | Node::Link(_) | Node::Socket { .. }) | None => {
                     Err(Errno::EINVAL)
                 }
             },
