@@ -28,6 +28,7 @@ mod laws {
     pub(crate) mod groups;
     pub(crate) mod handlers;
     pub(crate) mod limits;
+    pub(crate) mod links;
     #[cfg(all(feature = "linux", target_os = "linux"))]
     pub(crate) mod linux;
     pub(crate) mod locks;
@@ -35,11 +36,13 @@ mod laws {
     pub(crate) mod mounts;
     pub(crate) mod names;
     pub(crate) mod options;
+    pub(crate) mod paths;
     pub(crate) mod processes;
     pub(crate) mod procfs;
     pub(crate) mod reach;
     pub(crate) mod rights;
     pub(crate) mod sockets;
+    pub(crate) mod trees;
     pub(crate) mod waits;
     pub(crate) mod walks;
 }

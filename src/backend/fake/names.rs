@@ -189,6 +189,9 @@ impl World {
         if to.target.is_some() && !replaces {
             return Err(Errno::EEXIST);
         }
+        if to.target.is_none() && matches!(to.parent.ino, Ino::Proc(_)) {
+            return Err(Errno::ENOENT);
+        }
         let (Ino::Plain(row), Ino::Plain(source), Ino::Plain(target)) =
             (moved.ino, from.parent.ino, to.parent.ino)
         else {

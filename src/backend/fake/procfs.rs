@@ -123,6 +123,11 @@ impl Proc {
         }
     }
 
+    /// Returns whether it is a setting, whose mode binds everybody.
+    pub(super) fn is_setting(self) -> bool {
+        matches!(self, Self::Fixed(number) if Self::path(number).starts_with("sys/"))
+    }
+
     fn task(self) -> Option<Pid> {
         match self {
             Self::FdLink(pid, _)
@@ -422,7 +427,8 @@ impl World {
                 Ok(bytes.len() as u64)
             }
             "comm" => Ok(bytes.len() as u64),
-            _ => Err(Errno::EIO),
+            // Law `some_files_only_the_kernel_writes`.
+            _ => Err(Errno::EINVAL),
         }
     }
 
@@ -432,7 +438,7 @@ impl World {
         match path {
             "sys/kernel/hostname" => drop(self.set_name(pid, text, Called::Host)?),
             "sys/kernel/domainname" => drop(self.set_name(pid, text, Called::Domain)?),
-            _ if path.starts_with("sys/") => {
+            _ if Proc::Fixed(number).is_setting() => {
                 self.sysctls.insert(number.into(), [text, b"\n"].concat().into());
             }
             _ => return Err(Errno::EIO),
