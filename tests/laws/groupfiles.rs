@@ -4,6 +4,8 @@ use cofferdam::sys::{CWD, Call, Errno, Kernel, Kind, Syscalls, flags};
 
 use crate::laws::groups::Group;
 
+const POLLPRI: u32 = 2;
+
 crate::laws! {
     fn a_file_of_a_cgroup_has_a_mode(ground) {
         for group in Group::both(ground) {
@@ -186,6 +188,85 @@ crate::laws! {
             let page = ground.read(&format!("/proc/{}/cgroup", born.pid)).unwrap();
             // A zombie is at the top of a tree of v1 for who asks (cgroups(7)).
             assert_eq!(page.contains("/law (deleted)\n"), !v1, "{page}");
+        }
+    }
+
+    fn every_file_of_a_cgroup_is_another(ground) {
+        for group in Group::both(ground) {
+            let inner = group.inner();
+            let mut inodes = Vec::new();
+            for path in ["", "/inner"] {
+                let path = format!("{}{path}", group.path);
+                let directory = ground.open_absolute(&path, flags::O_DIRECTORY).unwrap();
+                for entry in ground.kernel.entries(directory.raw()).unwrap() {
+                    let path = crate::name(format!("{path}/{}", entry.name));
+                    inodes.push(ground.kernel.stat(CWD, &path, 0).unwrap().inode);
+                }
+            }
+            let all = inodes.len();
+            inodes.sort_unstable();
+            inodes.dedup();
+            assert_eq!(inodes.len(), all);
+            ground.kernel.unlink(CWD, &inner, flags::AT_REMOVEDIR).unwrap();
+        }
+    }
+
+    fn who_remembers_a_removed_cgroup_does_not_see_the_next(ground) {
+        for mut group in Group::both(ground) {
+            let path = group.path.clone();
+            let directory = ground.open_absolute(&path, flags::O_DIRECTORY).unwrap();
+            let file = ground.open_absolute(&format!("{path}/cgroup.procs"), 0).unwrap();
+            let born = ground.paused(crate::laws::ground::How::default(), |b| {
+                let path = b.text(&path);
+                b.call(Call::Chdir { path });
+            });
+            group.remove().unwrap();
+            for number in 0..3 {
+                group.path = format!("{path}{number}");
+                ground.kernel.mkdir(CWD, &crate::name(&*group.path), 0o755).unwrap();
+                assert_eq!(ground.kernel.read(file.raw(), &mut [0; 8]), Err(Errno::ENODEV));
+                let dir = directory.raw();
+                assert_eq!(ground.kernel.entries(dir).err(), Some(Errno::ENOENT));
+                let cwd = format!("/proc/{}/cwd/cgroup.procs", born.pid);
+                assert_eq!(ground.read(&cwd), Err(Errno::ENOENT));
+                group.remove().unwrap();
+            }
+        }
+    }
+
+    fn what_changes_is_told_until_it_is_read(ground) {
+        let Some(group) = Group::v2(ground) else { return };
+        let path = format!("{}/cgroup.events", group.path);
+        let file = ground.open_absolute(&path, 0).unwrap();
+        let poll = |patience_ms| {
+            ground.kernel.poll([(file.raw(), POLLPRI)], patience_ms).unwrap()[0]
+        };
+        let read = || {
+            ground.call(Call::Lseek { fd: file.raw(), offset: 0, whence: 0 }).unwrap();
+            ground.kernel.read_all(file.raw()).unwrap()
+        };
+        assert_eq!(read(), b"populated 0\nfrozen 0\n");
+        assert_eq!(poll(0), 0);
+        let born = group.born();
+        assert_eq!(poll(1000), POLLPRI | flags::POLLERR);
+        assert_eq!(read(), b"populated 1\nfrozen 0\n");
+        assert_eq!(poll(0), 0);
+        drop(born);
+        group.until("cgroup.events", "populated 0");
+        assert_eq!(poll(1000), POLLPRI | flags::POLLERR);
+    }
+
+    fn an_empty_list_is_not_taken_note_of(ground) {
+        for group in Group::both(ground) {
+            let path = format!("{}/cgroup.procs", group.path);
+            let told = || {
+                let file = ground.open_absolute(&path, 0).unwrap();
+                ground.kernel.read_all(file.raw()).unwrap();
+                ground.kernel.poll([(file.raw(), flags::POLLIN)], 0).unwrap()
+            };
+            assert_eq!(told(), [flags::POLLIN | flags::POLLERR]);
+            let _born = group.born();
+            assert_eq!(told(), [flags::POLLIN]);
         }
     }
 

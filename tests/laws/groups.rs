@@ -123,6 +123,19 @@ impl<'g, 'k, K: Kernel> Group<'g, 'k, K> {
         self.ground.kernel.unlink(CWD, &crate::name(&*self.path), flags::AT_REMOVEDIR)
     }
 
+    /// Waits until a cgroup below is removed.
+    pub(crate) fn until_gone(&self, inner: &str) {
+        let path = crate::name(format!("{}/{inner}", self.path));
+        for _ in 0..1000 {
+            match self.ground.kernel.unlink(CWD, &path, flags::AT_REMOVEDIR) {
+                Ok(()) => return,
+                Err(errno) => assert_eq!(errno, Errno::EBUSY),
+            }
+            self.ground.kernel.poll([], 5).unwrap();
+        }
+        panic!("{inner} is never removed");
+    }
+
     /// Waits until a file begins with, or has a line of, that text.
     pub(crate) fn until(&self, file: &str, text: &str) {
         for _ in 0..1000 {

@@ -75,6 +75,135 @@ crate::laws! {
         assert_eq!(ground.spawn(&pause(), how).err(), Some(Errno::EAGAIN));
     }
 
+    fn a_weight_is_within_bounds(ground) {
+        let Some(group) = Group::unified(ground, "cpu") else { return };
+        for (text, answer) in [
+            ("0", Err(Errno::ERANGE)),
+            ("10001", Err(Errno::ERANGE)),
+            ("x", Err(Errno::EINVAL)),
+            ("1", Ok(())),
+            ("10000", Ok(())),
+        ] {
+            assert_eq!(group.write("cpu.weight", text), answer, "{text}");
+        }
+        assert_eq!(group.read("cpu.weight").unwrap(), "10000\n");
+    }
+
+    fn memory_is_a_number_of_bytes(ground) {
+        let Some(group) = Group::tree(ground, "memory") else { return };
+        let old = ground.place.v1.contains_key("memory");
+        let file = if old { "memory.limit_in_bytes" } else { "memory.max" };
+        for nonsense in ["x", "1x"] {
+            assert_eq!(group.write(file, nonsense), Err(Errno::EINVAL), "{nonsense}");
+        }
+        for (text, bytes) in
+            [("64M", "67108864"), ("65536k", "67108864"), ("1G", "1073741824"), ("8192", "8192")]
+        {
+            group.write(file, text).unwrap();
+            assert_eq!(group.read(file).unwrap(), format!("{bytes}\n"));
+        }
+    }
+
+    fn what_a_cgroup_gives_is_what_those_below_have(ground) {
+        let Some(group) = Group::unified(ground, "pids") else { return };
+        let below = |file: &str| group.read(&format!("inner/{file}")).unwrap();
+        let inner = group.inner();
+        assert!(group.read("cgroup.controllers").unwrap().contains("pids"));
+        assert_eq!(below("cgroup.controllers"), "");
+        let nothing = group.write("inner/cgroup.subtree_control", "+pids");
+        assert_eq!(nothing, Err(Errno::ENOENT));
+        group.write("cgroup.subtree_control", "+pids +pids").unwrap();
+        assert_eq!(group.read("cgroup.subtree_control").unwrap(), "pids\n");
+        assert_eq!(below("cgroup.controllers"), "pids\n");
+        assert!(group.read("inner/pids.max").is_ok());
+        group.write("inner/cgroup.subtree_control", "+pids").unwrap();
+        assert_eq!(group.write("cgroup.subtree_control", "-pids"), Err(Errno::EBUSY));
+        group.write("inner/cgroup.subtree_control", "-pids").unwrap();
+        group.write("cgroup.subtree_control", "-pids").unwrap();
+        assert_eq!(group.read("cgroup.subtree_control").unwrap(), "");
+        assert_eq!(group.read("inner/pids.max"), Err(Errno::ENOENT));
+        for nonsense in ["*pids", "pids", "+", "+nothing", "-nothing"] {
+            let answer = group.write("cgroup.subtree_control", nonsense);
+            assert_eq!(answer, Err(Errno::EINVAL), "{nonsense}");
+        }
+        ground.kernel.unlink(CWD, &inner, flags::AT_REMOVEDIR).unwrap();
+    }
+
+    fn controllers_are_named_in_one_order(ground) {
+        let Some(group) = Group::unified(ground, "memory") else { return };
+        let top = ground.place.v2.as_deref().unwrap();
+        if ground.write(&format!("{top}/cgroup.subtree_control"), "+pids").is_err() {
+            return ground.miss("no controller pids in cgroup v2");
+        }
+        group.write("cgroup.subtree_control", "+pids").unwrap();
+        group.write("cgroup.subtree_control", "+memory").unwrap();
+        assert_eq!(group.read("cgroup.subtree_control").unwrap(), "memory pids\n");
+    }
+
+    fn everybody_below_is_counted(ground) {
+        let Some(top) = ground.place.v1.get("pids") else { return ground.miss("no pids of v1") };
+        let group = Group::new(ground, top);
+        assert_eq!(group.read("pids.current").unwrap(), "0\n");
+        group.inner();
+        let born = [(); 3].map(|()| ground.sleeper());
+        for (born, place) in born.iter().zip(["", "inner/", "inner/"]) {
+            group.write(&format!("{place}cgroup.procs"), &born.pid.to_string()).unwrap();
+        }
+        assert_eq!(group.read("pids.current").unwrap(), "3\n");
+        assert_eq!(group.read("inner/pids.current").unwrap(), "2\n");
+        drop(born);
+        group.until_gone("inner");
+    }
+
+    fn a_limit_binds_those_below(ground) {
+        let Some(top) = ground.place.v1.get("pids") else { return ground.miss("no pids of v1") };
+        for (limit, refused) in [("1", true), ("2", false)] {
+            let group = Group::new(ground, top);
+            group.inner();
+            let mut builder = cofferdam::sys::Builder::new(1);
+            let b = &mut builder;
+            let room = cofferdam::sys::Room { len: 1 };
+            b.call(Call::Read { fd: crate::laws::ground::SOCKET, buf: room });
+            let pid = b.take();
+            let fork = b.fork(0, pid);
+            b.call(Call::Exit { status: 0 });
+            b.land(fork);
+            b.call(Call::Wait4 { pid, status: cofferdam::sys::Room { len: 4 }, options: 0 });
+            let born = ground.spawn(&builder.finish(), How::default()).unwrap();
+            group.write("inner/cgroup.procs", &born.pid.to_string()).unwrap();
+            group.write("pids.max", limit).unwrap();
+            ground.kernel.write_all(born.socket.raw(), b"!").unwrap();
+            let heard = born.hear();
+            assert_eq!(heard, if refused { vec![b'F', 0, 1, 0, 11, 0] } else { vec![] });
+            born.wait(flags::WEXITED).unwrap();
+            group.until_gone("inner");
+        }
+    }
+
+    fn a_set_of_processors_is_empty_at_first(ground) {
+        let Some(top) = ground.place.v1.get("cpuset") else {
+            return ground.miss("no cpusets of v1");
+        };
+        let group = Group::new(ground, top);
+        let files = ["cpuset.cpus", "cpuset.mems"];
+        let first = &ground.place.tops["cpuset"];
+        let whole = files.map(|file| ground.read(&format!("{first}/{file}")).unwrap());
+        assert!(whole.iter().all(|text| text.trim() != ""));
+        let born = ground.sleeper();
+        let pid = born.pid.to_string();
+        for (file, text) in files.iter().zip(&whole) {
+            assert_eq!(group.read(file).unwrap(), "\n");
+            assert_eq!(group.write("cgroup.procs", &pid), Err(Errno::ENOSPC));
+            // The law's own directory may be the first, or one below.
+            if ground.read(&format!("{top}/{file}")).unwrap().trim() == "" {
+                ground.write(&format!("{top}/{file}"), text).unwrap();
+            }
+            group.write(file, text).unwrap();
+            assert_eq!(group.read(file).unwrap(), *text);
+        }
+        assert_eq!(group.write("cgroup.procs", &pid), Ok(()));
+    }
+
     fn memory_is_bounded_with_swap(ground) {
         let Some(top) = ground.place.v1.get("memory") else {
             return ground.miss("no controller memory of cgroup v1");
@@ -87,6 +216,7 @@ crate::laws! {
         assert_eq!(group.write(both, "67108864"), Err(Errno::EINVAL), "memory has no limit yet");
         group.write(memory, "67108864").unwrap();
         group.write(both, "67108864").unwrap();
+        group.write(memory, "67108864").unwrap();
         assert_eq!(group.write(memory, "134217728"), Err(Errno::EINVAL));
         assert_eq!(group.write(memory, "-1"), Err(Errno::EINVAL));
         group.write(both, "-1").unwrap();
@@ -102,6 +232,11 @@ crate::laws! {
         let Some(top) = top else { return ground.miss("no controller cpu in cgroup v2") };
         let group = Group::new(ground, top);
         group.write("cpu.max", "20000 50000").unwrap();
+        assert_eq!(group.read("cpu.max").unwrap(), "20000 50000\n");
+        for nonsense in ["x", "1 x", ""] {
+            let answer = group.write("cpu.max", nonsense);
+            assert_eq!(answer, if nonsense.is_empty() { Ok(()) } else { Err(Errno::EINVAL) });
+        }
         group.write("cpu.max", "10000").unwrap();
         assert_eq!(group.read("cpu.max").unwrap(), "10000 50000\n");
         group.write("cpu.max", "max").unwrap();
@@ -142,6 +277,11 @@ crate::laws! {
         assert_eq!(load(&[ALLOW]).err(), Some(Errno::EINVAL), "it never ends");
         assert_eq!(load(&[]).err(), Some(Errno::E2BIG));
         assert!(load(&[ALLOW, EXIT]).is_ok());
+        let over = |count| [0x15, 0, count, 0, 1, 0, 0, 0];
+        assert!(load(&[ALLOW, over(1), ALLOW, EXIT]).is_ok(), "it jumps over one or does not");
+        assert_eq!(load(&[ALLOW, over(2), ALLOW, EXIT]).err(), Some(Errno::EINVAL));
+        let always = [5, 0, 1, 0, 0, 0, 0, 0];
+        assert_eq!(load(&[ALLOW, always, ALLOW, EXIT]).err(), Some(Errno::EINVAL));
     }
 
     fn a_list_of_no_controllers_is_empty(ground) {

@@ -122,6 +122,8 @@ crate::laws! {
             (&[flags::MS_SHARED, flags::MS_SHARED], "shared"),
             (&[flags::MS_SHARED, flags::MS_PRIVATE], ""),
             (&[flags::MS_SHARED, flags::MS_SLAVE], ""),
+            (&[flags::MS_PRIVATE, flags::MS_SLAVE], ""),
+            (&[flags::MS_SLAVE, flags::MS_SHARED], "shared"),
             (&[flags::MS_UNBINDABLE], "unbindable"),
             (&[flags::MS_UNBINDABLE, flags::MS_PRIVATE], ""),
             (&[flags::MS_UNBINDABLE, flags::MS_SHARED], "shared"),

@@ -117,6 +117,19 @@ pub(super) fn parse(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.trim().parse().ok()
 }
 
+/// Returns how many bytes a limit of memory is, `None` for what is none.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|last: char| !last.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "" => 1,
+        "k" | "K" => 1 << 10,
+        "m" | "M" => 1 << 20,
+        "g" | "G" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 impl World {
     /// Returns the files of a cgroup by their numbers.
     fn cgroup_files(&self, cgroup: u32) -> impl Iterator<Item = u8> {
@@ -315,10 +328,13 @@ impl World {
                 let period = before.split_whitespace().nth(1).unwrap_or("100000");
                 return Ok(format!("{text} {period}"));
             }
+            "memory.max" | "memory.high" | "memory.low" | "memory.min" | "memory.swap.max" => {
+                return Ok(parse_bytes(text).map_or(text.to_owned(), |bytes| bytes.to_string()));
+            }
             _ => return Ok(text.to_owned()),
         };
-        let bytes = |text: &[u8]| parse(text).unwrap_or(NO_LIMIT).min(NO_LIMIT);
-        let (new, other) = (bytes(text.as_bytes()), bytes(&read(other)?));
+        let bytes = |text: &str| parse_bytes(text).unwrap_or(NO_LIMIT).min(NO_LIMIT);
+        let (new, other) = (bytes(text), bytes(String::from_utf8_lossy(&read(other)?).trim()));
         // Memory is never more than memory and swap; law memory_is_bounded_with_swap.
         if if most { new < other } else { other < new } {
             return Err(Errno::EINVAL);

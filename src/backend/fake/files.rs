@@ -128,9 +128,7 @@ impl Inode {
         let (size, links) = match &self.node {
             Node::File(bytes) => (bytes.len() as u64, self.links),
             Node::Link(target) => (target.len() as u64, self.links),
-            Node::Directory { entries, .. } => {
-                (40, if self.links == 0 { 0 } else { 2 } + u32::from(!entries.is_empty()))
-            }
+            Node::Directory { .. } => (40, if self.links == 0 { 0 } else { 2 }),
             Node::Fifo(_) if self.device == PIPES => (0, 1),
             Node::Device { .. } | Node::Fifo(_) | Node::Socket { .. } => (0, self.links),
         };

@@ -304,9 +304,7 @@ impl World {
             return Err(Errno::EPERM);
         }
         self.write_bytes(row, &mut |held| {
-            if held.len() < at + bytes.len() {
-                held.resize(at + bytes.len(), 0);
-            }
+            held.resize(held.len().max(at + bytes.len()), 0);
             held[at..at + bytes.len()].copy_from_slice(bytes);
         });
         Ok(())

@@ -296,8 +296,12 @@ impl World {
                 )
             }
             Proc::TaskFile(task, number) => {
-                let Some(there) = self.tasks.get(task) else { return Ok(None) };
-                match Proc::file(number) {
+                let file = Proc::file(number);
+                let Some(there) = self.tasks.get(task) else {
+                    let leads = matches!(file, "exe" | "cwd" | "root");
+                    return if leads { Err(Errno::EACCES) } else { Ok(None) };
+                };
+                match file {
                     "exe" => (task, there.exe.ok_or(Errno::ENOENT)),
                     "cwd" => (task, Ok(there.cwd)),
                     "root" => (task, Ok(there.root)),
@@ -313,7 +317,8 @@ impl World {
     /// Refuses whoever may not look into a process (ptrace(2)).
     fn may_see(&self, pid: Pid, target: Pid) -> Result<(), Errno> {
         const SYS_PTRACE: u32 = 19;
-        let Some(task) = self.tasks.get(target) else { return Err(Errno::ENOENT) };
+        // Law `a_descriptor_of_a_process_leads_to_no_other`.
+        let Some(task) = self.tasks.get(target) else { return Err(Errno::EACCES) };
         let own = self.task(pid);
         let same = own.creds.uid == task.creds.uid
             && task.creds.permitted & !own.creds.permitted == 0

@@ -19,6 +19,9 @@ pub enum Transition {
     Uncharge(u32),
 }
 
+/// How much happens at most while one call waits: no program is that long.
+const STEPS: usize = 1 << 14;
+
 impl World {
     /// Returns everything that can happen next without a client.
     #[must_use]
@@ -102,9 +105,12 @@ impl World {
 
     /// Performs a call, after letting everybody else advance until it can be performed.
     pub(super) fn call_in_turn(&mut self, pid: Pid, call: &Call<Live<'_>>) -> Answer {
+        let mut steps = 0..STEPS;
         while !self.enabled(pid, call) || self.would_rather_wait(pid, call) {
             self.begin_wait(pid, call);
             if self.advance() {
+                let what = super::parts::summary(call);
+                assert!(steps.next().is_some(), "process {pid} waits in {what} without end");
                 continue;
             }
             if self.enabled(pid, call) {
