@@ -42,6 +42,7 @@ mod laws {
     pub(crate) mod reach;
     pub(crate) mod rights;
     pub(crate) mod sockets;
+    pub(crate) mod spaces;
     pub(crate) mod trees;
     pub(crate) mod waits;
     pub(crate) mod walks;

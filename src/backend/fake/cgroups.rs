@@ -186,7 +186,8 @@ impl World {
                 self.cgroups.get(row).is_none_or(|cgroup| cgroup.dead)
             }
             Ino::Plain(row) => self.inodes.get(row).is_none_or(|inode| inode.links == 0),
-            Ino::Nameless | Ino::Proc(_) | Ino::Socket(_) | Ino::Space(_) => false,
+            Ino::Proc(proc) => proc.is_orphan(),
+            Ino::Nameless | Ino::Socket(_) | Ino::Space(_) => false,
         }
     }
 

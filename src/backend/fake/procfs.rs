@@ -140,6 +140,11 @@ impl Proc {
         }
     }
 
+    /// Returns whether it is of a process that is gone.
+    pub(super) fn is_orphan(self) -> bool {
+        self.task() == Some(0)
+    }
+
     /// Returns the same of a process that is gone, if it is of that process.
     pub(super) fn orphaned(self, gone: Pid) -> Self {
         match self {
@@ -270,6 +275,10 @@ impl World {
         proc: Proc,
         space: u32,
     ) -> Result<Option<Link>, Errno> {
+        if proc.is_orphan() {
+            let leads = self.proc_attributes(proc).kind() == flags::S_IFLNK;
+            return if leads { Err(Errno::ENOENT) } else { Ok(None) };
+        }
         let text = |text: String| Some(Link::Text(text.into_bytes().into()));
         let (task, place) = match proc {
             Proc::Fixed(number) => {
@@ -296,12 +305,8 @@ impl World {
                 )
             }
             Proc::TaskFile(task, number) => {
-                let file = Proc::file(number);
-                let Some(there) = self.tasks.get(task) else {
-                    let leads = matches!(file, "exe" | "cwd" | "root");
-                    return if leads { Err(Errno::EACCES) } else { Ok(None) };
-                };
-                match file {
+                let Some(there) = self.tasks.get(task) else { return Ok(None) };
+                match Proc::file(number) {
                     "exe" => (task, there.exe.ok_or(Errno::ENOENT)),
                     "cwd" => (task, Ok(there.cwd)),
                     "root" => (task, Ok(there.root)),
@@ -317,8 +322,7 @@ impl World {
     /// Refuses whoever may not look into a process (ptrace(2)).
     fn may_see(&self, pid: Pid, target: Pid) -> Result<(), Errno> {
         const SYS_PTRACE: u32 = 19;
-        // Law `a_descriptor_of_a_process_leads_to_no_other`.
-        let Some(task) = self.tasks.get(target) else { return Err(Errno::EACCES) };
+        let Some(task) = self.tasks.get(target) else { return Err(Errno::ENOENT) };
         let own = self.task(pid);
         let same = own.creds.uid == task.creds.uid
             && task.creds.permitted & !own.creds.permitted == 0
