@@ -171,7 +171,9 @@ crate::laws! {
                     b.call(Call::Capset { effective: 0, permitted: 0, inheritable: 0 });
                 }
                 let [host, domain] = [b"inside", b"domain"].map(|name| b.block(name));
-                for call in [Call::Sethostname { name: host }, Call::Setdomainname { name: domain }] {
+                let calls =
+                    [Call::Sethostname { name: host }, Call::Setdomainname { name: domain }];
+                for call in calls {
                     match errno {
                         Some(errno) => refuse(b, call, errno),
                         None => b.call(call),

@@ -213,7 +213,8 @@ crate::laws! {
         assert_eq!(ground.call(Call::Fchmod { fd: path.raw(), mode: 0 }), Err(Errno::EBADF));
         assert_eq!(ground.call(Call::Fchmod { fd: 2_147_483_000, mode: 0 }), Err(Errno::EBADF));
         let fd = file.raw();
-        let own = Call::Fchownat { dir: fd, path: c"", uid: 5, gid: 6, flags: flags::AT_EMPTY_PATH };
+        let flags = flags::AT_EMPTY_PATH;
+        let own = Call::Fchownat { dir: fd, path: c"", uid: 5, gid: 6, flags };
         assert_eq!(ground.call(own), Ok(0));
         assert_eq!((stat().uid, stat().gid), (5, 6));
     }
@@ -269,7 +270,8 @@ crate::laws! {
     }
 
     fn some_files_only_the_kernel_writes(ground) {
-        for (path, errno) in [("/proc/filesystems", Errno::EIO), ("/proc/self/status", Errno::EINVAL)]
+        for (path, errno) in
+            [("/proc/filesystems", Errno::EIO), ("/proc/self/status", Errno::EINVAL)]
         {
             let file = ground.open_absolute(path, flags::O_WRONLY).unwrap();
             assert_eq!(ground.kernel.write(file.raw(), b"x"), Err(errno), "{path}");

@@ -202,12 +202,13 @@ crate::laws! {
             let mount = |source, target, kind, flags| {
                 Call::Mount { source, target, kind, flags, data: none }
             };
+            let (path, clear) = (theirs, 0);
             for call in [
                 mount(tmpfs, theirs, tmpfs, 0),
                 mount(theirs, here, none, flags::MS_BIND),
                 mount(here, theirs, none, flags::MS_BIND),
                 mount(none, theirs, none, flags::MS_REMOUNT | flags::MS_BIND),
-                Call::MountSetattr { dir, path: theirs, flags: 0, set: 1, clear: 0, propagation: 0 },
+                Call::MountSetattr { dir, path, flags: 0, set: 1, clear, propagation: 0 },
                 Call::Umount2 { target: theirs, flags: flags::MNT_DETACH },
                 Call::OpenTree { dir, path: theirs, flags: flags::OPEN_TREE_CLONE },
             ] {
@@ -278,7 +279,8 @@ crate::laws! {
 
     fn a_descriptor_of_a_process_leads_to_no_other(ground) {
         let born = ground.sleeper();
-        let open = |path: &str, how| ground.open_absolute(&format!("/proc/{}{path}", born.pid), how);
+        let top = format!("/proc/{}", born.pid);
+        let open = |path: &str, how| ground.open_absolute(&format!("{top}{path}"), how);
         let dirs = ["", "/fd", "/ns"].map(|path| open(path, flags::O_DIRECTORY).unwrap());
         let how = flags::O_PATH | flags::O_NOFOLLOW;
         let links = ["/ns/uts", "/cwd", "/root", "/fd/0"].map(|path| open(path, how).unwrap());

@@ -101,14 +101,15 @@ crate::laws! {
             let (dir, path) = (Handle::CWD, b.text(&at("m")));
             let clone = flags::OPEN_TREE_CLONE;
             let [empty, root] = ["", "/"].map(|text| b.text(text));
+            let (from_dir, to_dir, bind) = (dir, dir, flags::MS_BIND);
             for call in [
                 Call::Umount2 { target: path, flags: 0 },
                 Call::OpenTree { dir, path, flags: clone },
                 Call::MountSetattr { dir, path, flags: 0, set: 1, clear: 0, propagation: 0 },
-                Call::MoveMount { from_dir: dir, from_path: path, to_dir: dir, to_path: root, flags: 0 },
+                Call::MoveMount { from_dir, from_path: path, to_dir, to_path: root, flags: 0 },
                 Call::PivotRoot { new_root: path, put_old: path },
                 Call::Chroot { path },
-                Call::Mount { source: path, target: path, kind: empty, flags: flags::MS_BIND, data: empty },
+                Call::Mount { source: path, target: path, kind: empty, flags: bind, data: empty },
             ] {
                 refuse(b, call, Errno::EPERM);
             }
@@ -126,9 +127,9 @@ crate::laws! {
             let fd = Handle::slot(slot.0);
             refuse(b, Call::Read { fd, buf: cofferdam::sys::Room { len: 1 } }, Errno::EBADF);
             // It is the directory itself: no mount begins there.
-            let empty = b.text("");
+            let (dir, path, clear) = (fd, b.text(""), 0);
             let flags = flags::AT_EMPTY_PATH;
-            let call = Call::MountSetattr { dir: fd, path: empty, flags, set: 1, clear: 0, propagation: 0 };
+            let call = Call::MountSetattr { dir, path, flags, set: 1, clear, propagation: 0 };
             refuse(b, call, Errno::EINVAL);
         });
         assert_eq!(answer, None);
@@ -182,7 +183,8 @@ crate::laws! {
                     (["", "m", ""], flags::MS_SHARED),
                     (["m", "n", ""], flags::MS_BIND),
                 ] {
-                    let source = if how == flags::MS_BIND { at(texts[0]) } else { texts[0].to_owned() };
+                    let binds = how == flags::MS_BIND;
+                    let source = if binds { at(texts[0]) } else { texts[0].to_owned() };
                     let call = mount(b, [&source, &at(texts[1]), texts[2]], how);
                     b.call(call);
                 }
@@ -317,8 +319,8 @@ crate::laws! {
             for path in [before, above, root] {
                 b.call(Call::Openat2 { dir, path, flags: 0, mode: 0, resolve: 0 });
             }
-            let gone = b.text(&at("f"));
-            refuse(b, Call::Openat2 { dir, path: gone, flags: 0, mode: 0, resolve: 0 }, Errno::ENOENT);
+            let path = b.text(&at("f"));
+            refuse(b, Call::Openat2 { dir, path, flags: 0, mode: 0, resolve: 0 }, Errno::ENOENT);
         });
         assert_eq!(answer, None);
     }

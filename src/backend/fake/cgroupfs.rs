@@ -329,7 +329,9 @@ impl World {
                 return Ok(format!("{text} {period}"));
             }
             "memory.max" | "memory.high" | "memory.low" | "memory.min" | "memory.swap.max" => {
-                return Ok(parse_bytes(text).map_or(text.to_owned(), |bytes| bytes.to_string()));
+                return Ok(
+                    parse_bytes(text).map_or_else(|| text.to_owned(), |bytes| bytes.to_string())
+                );
             }
             _ => return Ok(text.to_owned()),
         };
