@@ -109,7 +109,7 @@ fn on_fake(law: impl Fn(&Ground<'_, Listed<'_, Process<'_>>>)) {
 }
 
 /// Returns what the programs do that laws name.
-fn programs() -> [(&'static str, Payload); 6] {
+fn programs() -> [(&'static str, Payload); 7] {
     let hello: &[u8] = b"hello\n";
     [
         ("crashes", [Action::Crash(10)].into()),
@@ -117,6 +117,7 @@ fn programs() -> [(&'static str, Payload); 6] {
         ("ignores", [Action::Ignore(flags::SIGTERM), Action::Sleep].into()),
         ("leaves", [Action::Fork(1), Action::Sleep, Action::Exit(4)].into()),
         ("reads", [Action::ReadStdin].into()),
+        ("waits", [Action::Fork(1), Action::Exit(0), Action::Sleep].into()),
         ("writes", [Action::WriteOut(hello.into())].into()),
     ]
 }

@@ -91,6 +91,17 @@ crate::laws! {
         }
     }
 
+    fn a_cgroup_is_removed_as_a_directory(ground) {
+        for group in Group::both(ground) {
+            let [path, file] = ["", "/cgroup.procs"]
+                .map(|name| crate::name(format!("{}{name}", group.path)));
+            assert_eq!(ground.kernel.unlink(CWD, &path, 0), Err(Errno::EISDIR));
+            let removed = ground.kernel.unlink(CWD, &file, flags::AT_REMOVEDIR);
+            assert_eq!(removed, Err(Errno::ENOTDIR));
+            assert!(group.read("cgroup.procs").is_ok());
+        }
+    }
+
     fn a_name_of_two_lines_is_no_cgroup_s(ground) {
         for group in Group::both(ground) {
             let path = crate::name(format!("{}/a\nb", group.path));
@@ -227,6 +238,9 @@ crate::laws! {
                 assert_eq!(ground.kernel.read(file.raw(), &mut [0; 8]), Err(Errno::ENODEV));
                 let dir = directory.raw();
                 assert_eq!(ground.kernel.entries(dir).err(), Some(Errno::ENOENT));
+                let mode = flags::S_IFIFO | 0o600;
+                let made = ground.call(Call::Mknodat { dir, path: c"x", mode, device: 0 });
+                assert_eq!(made, Err(Errno::ENOENT));
                 let cwd = format!("/proc/{}/cwd/cgroup.procs", born.pid);
                 assert_eq!(ground.read(&cwd), Err(Errno::ENOENT));
                 group.remove().unwrap();

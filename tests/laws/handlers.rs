@@ -165,6 +165,44 @@ crate::laws! {
         assert_eq!(how, flags::CLD_EXITED);
     }
 
+    fn a_child_that_was_waited_for_is_no_zombie(ground) {
+        let born = ground.named("waits", How::default(), |_| ());
+        assert!(lives(ground, &born));
+        let parent = format!("PPid:\t{}\n", born.pid);
+        let proc = ground.open_absolute("/proc", flags::O_DIRECTORY).unwrap();
+        let of = |name: &str| ground.read(&format!("/proc/{name}/status")).unwrap_or_default();
+        let none = || {
+            let found = ground.kernel.entries(proc.raw()).unwrap();
+            found.iter().all(|entry| !of(&entry.name).contains(&parent))
+        };
+        let gone = (0..200).any(|_| none() || ground.kernel.poll([], 5).is_err());
+        assert!(gone, "it is never waited for");
+    }
+
+    fn who_is_stopped_does_nothing(ground) {
+        let mut builder = Builder::new(1);
+        let bytes = builder.block(b"?");
+        builder.call(Call::Write { fd: SOCKET, bytes });
+        builder.call(Call::Read { fd: SOCKET, buf: Room { len: 1 } });
+        let born = ground.spawn(&builder.finish(), How::default()).unwrap();
+        assert_eq!(born.hear(), b"?");
+        born.signal(flags::SIGSTOP).unwrap();
+        until_stopped(ground, born.pid);
+        ground.kernel.write_all(born.socket.raw(), b"!").unwrap();
+        assert!(lives(ground, &born));
+        born.signal(flags::SIGCONT).unwrap();
+        assert_eq!(born.wait(flags::WEXITED), Ok((flags::CLD_EXITED, 0)));
+    }
+
+    fn who_is_frozen_by_v1_waits_for_a_disk(ground) {
+        let Some(group) = Group::v1(ground) else { return };
+        let born = group.born();
+        group.freeze();
+        let page = ground.read(&format!("/proc/{}/status", born.pid)).unwrap();
+        assert!(page.contains("\nState:\tD"), "{page}");
+        group.thaw();
+    }
+
     fn a_child_that_outlives_its_parent_stays_in_the_cgroup(ground) {
         for group in Group::both(ground) {
             let born = ground.named("leaves", How::default(), |b| {

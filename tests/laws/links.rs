@@ -87,6 +87,22 @@ crate::laws! {
         assert_eq!(ground.read("/proc/4194303/status"), Err(Errno::ENOENT));
     }
 
+    fn every_file_of_a_process_is_another(ground) {
+        let born = [ground.sleeper(), ground.sleeper()];
+        let mut inodes = Vec::new();
+        for name in ["stat", "status", "cgroup", "comm", "fd", "ns", "exe", "cwd", "root", "."] {
+            for born in &born {
+                let path = crate::name(format!("/proc/{}/{name}", born.pid));
+                let how = flags::AT_SYMLINK_NOFOLLOW;
+                inodes.push(ground.kernel.stat(CWD, &path, how).unwrap().inode);
+            }
+        }
+        let all = inodes.len();
+        inodes.sort_unstable();
+        inodes.dedup();
+        assert_eq!(inodes.len(), all);
+    }
+
     fn who_may_not_look_into_a_process_sees_no_links(ground) {
         let own = ground.call(Call::Getpid {}).unwrap();
         let other = ground.paused(How::default(), |b| {

@@ -14,12 +14,13 @@ use tempfile::TempDir;
 use crate::laws::ground::Place;
 
 /// What the programs do that laws name, in words of sh(1).
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("crashes", "kill -USR1 $$"),
     ("handles", "trap 'exit 3' TERM; while :; do sleep 0.02; done"),
     ("ignores", "trap '' TERM; exec sleep 1000"),
     ("leaves", "sleep 1000 & exit 4"),
     ("reads", "read line; exit 0"),
+    ("waits", "true & wait; exec sleep 1000"),
     ("writes", "echo hello 2>/dev/null"),
 ];
 

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use cofferdam::sys::{
-    Act, Builder, CWD, Call, Errno, Fd, Handle, Kernel, Live, OnError, RawFd, Slot, Syscalls, flags,
+    Act, Builder, CWD, Call, Errno, Fd, Handle, Kernel, Live, OnError, RawFd, Room, Slot, Syscalls,
+    flags,
 };
 
 use crate::Ground;
@@ -303,9 +304,90 @@ crate::laws! {
     fn a_clock_is_one_of_twelve(ground) {
         let time = [const { Cell::new(0) }; 16];
         let ask = |clock| ground.call(Call::ClockGettime { clock, time: &time[..] });
-        assert_eq!((ask(12), ask(flags::CLOCK_MONOTONIC)), (Err(Errno::EINVAL), Ok(0)));
-        let (_, rest) = ground.kernel.clock(flags::CLOCK_MONOTONIC).unwrap();
+        assert_eq!((ask(12), ask(13)), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
+        assert_eq!((ask(11), ask(flags::CLOCK_MONOTONIC)), (Ok(0), Ok(0)));
+        let now = || ground.kernel.clock(flags::CLOCK_MONOTONIC).unwrap();
+        let (before, rest) = now();
         assert!(rest < 1_000_000_000);
+        ground.kernel.poll([], 1000).unwrap();
+        let (after, rest) = now();
+        assert!((1..1000).contains(&(after - before)) && rest < 1_000_000_000);
+    }
+
+    fn how_a_file_was_made_is_forgotten(ground) {
+        let once = flags::O_CREAT | flags::O_EXCL | flags::O_TRUNC | flags::O_NOCTTY;
+        for bits in [flags::O_CREAT, flags::O_CREAT | flags::O_EXCL, once] {
+            let file = ground.open("f", bits | flags::O_RDWR).unwrap();
+            let (fd, command) = (file.raw(), flags::F_GETFL);
+            let how = ground.call(Call::Fcntl { fd, command, argument: 0 }).unwrap();
+            assert_eq!(how & (once | 3), flags::O_RDWR);
+            ground.kernel.unlink(CWD, &ground.at("f"), 0).unwrap();
+        }
+    }
+
+    fn who_is_in_a_removed_directory_stays_there(ground) {
+        for roots in [false, true] {
+            ground.directory("d");
+            let path = ground.at("d").into_string().unwrap();
+            let mut builder = Builder::new(1);
+            let b = &mut builder;
+            let path = b.text(&path);
+            b.call(Call::Chdir { path });
+            if roots {
+                b.call(Call::Chroot { path });
+            }
+            let bytes = b.block(b"?");
+            b.call(Call::Write { fd: SOCKET, bytes });
+            b.call(Call::Read { fd: SOCKET, buf: Room { len: 1 } });
+            let [here, new, root] = [".", "x", "/"].map(|text| b.text(text));
+            let dir = Handle::CWD;
+            let open = |path| Call::Openat2 { dir, path, flags: 0, mode: 0, resolve: 0 };
+            b.call(open(here));
+            b.call(open(root));
+            refuse(b, Call::Mkdirat { dir, path: new, mode: 0o755 }, Errno::ENOENT);
+            refuse(b, open(new), Errno::ENOENT);
+            let born = ground.spawn(&builder.finish(), How::default()).unwrap();
+            assert_eq!(born.hear(), b"?");
+            ground.kernel.unlink(CWD, &ground.at("d"), flags::AT_REMOVEDIR).unwrap();
+            ground.file("other", b"");
+            ground.kernel.write_all(born.socket.raw(), b"!").unwrap();
+            assert_eq!(born.hear(), b"", "{roots}");
+            ground.kernel.unlink(CWD, &ground.at("other"), 0).unwrap();
+        }
+    }
+
+    fn a_child_has_the_first_three_descriptors(ground) {
+        let extra = ground.open("f", flags::O_CREAT | flags::O_RDWR).unwrap();
+        let answer = ground.alone(0, |b| {
+            let argument = 0;
+            for number in 0..3 {
+                b.call(Call::Fcntl { fd: Handle(number), command: flags::F_GETFD, argument });
+            }
+            let fd = Handle(extra.raw());
+            refuse(b, Call::Fcntl { fd, command: flags::F_GETFD, argument }, Errno::EBADF);
+        });
+        assert_eq!(answer, None);
+    }
+
+    fn an_interface_is_brought_up_through_a_socket(ground) {
+        ground.file("f", b"");
+        let file = ground.open("f", 0).unwrap();
+        let mut request = [0; 40];
+        request[..2].copy_from_slice(b"lo");
+        request[16] = 1;
+        let ask = |fd| {
+            let (request, block) = (flags::SIOCSIFFLAGS, &request[..]);
+            ground.call(Call::IoctlIn { fd, request, block })
+        };
+        assert_eq!((ask(file.raw()), ask(2_147_483_000)), (Err(Errno::ENOTTY), Err(Errno::EBADF)));
+        let answer = ground.alone(flags::CLONE_NEWNET, |b| {
+            let (domain, kind) = (flags::AF_UNIX, flags::SOCK_STREAM);
+            let socket = b.open(Call::Socket { domain, kind, protocol: 0 });
+            let block = b.block(&request);
+            let fd = Handle::slot(socket.0);
+            b.call(Call::IoctlIn { fd, request: flags::SIOCSIFFLAGS, block });
+        });
+        assert_eq!(answer, None);
     }
 
     fn a_mask_is_answered_with_the_one_before(ground) {

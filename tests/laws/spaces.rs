@@ -51,6 +51,7 @@ crate::laws! {
             b.call(Call::Setresgid { gid: 1000 });
             b.call(Call::Setresuid { uid: 1000 });
             refuse(b, Call::Unshare { kinds: flags::CLONE_NEWUTS }, Errno::EPERM);
+            b.call(Call::Unshare { kinds: 0 });
             let name = b.block(b"inside");
             refuse(b, Call::Sethostname { name }, Errno::EPERM);
             b.call(Call::Unshare { kinds: flags::CLONE_NEWUSER });
@@ -262,6 +263,23 @@ crate::laws! {
             };
             assert_eq!(inode(&format!("{at}/{file}")), inode(&format!("{top}/{file}")));
         }
+    }
+
+    fn a_setting_is_written_where_it_is_one_s_own(ground) {
+        let answer = ground.alone(flags::CLONE_NEWIPC, |b| {
+            let (dir, path) = (Handle::CWD, b.text("/proc/sys/kernel/msgmax"));
+            let flags = flags::O_WRONLY;
+            let slot = b.open(Call::Openat2 { dir, path, flags, mode: 0, resolve: 0 });
+            let bytes = b.block(b"4096\n");
+            b.call(Call::Write { fd: Handle::slot(slot.0), bytes });
+        });
+        assert_eq!(answer, None);
+        let link = cofferdam::sys::Syscalls::read_link(
+            ground.kernel,
+            cofferdam::sys::CWD,
+            c"/proc/mounts",
+        );
+        assert_eq!(link.unwrap(), b"self/mounts");
     }
 
     fn the_settings_of_a_kernel_are_lines(ground) {

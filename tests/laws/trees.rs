@@ -76,6 +76,71 @@ crate::laws! {
         assert_eq!(answer, None);
     }
 
+    fn a_new_file_system_begins_with_its_root(ground) {
+        for path in ["m", "n"] {
+            ground.directory(path);
+        }
+        let at = |path: &str| ground.at(path).into_string().unwrap();
+        for (kind, mode) in [("tmpfs", 0o1777), ("ramfs", 0o755), ("proc", 0o555)] {
+            let how = How { namespaces: flags::CLONE_NEWNS, ..How::default() };
+            let born = ground.paused(how, |b| {
+                let call = mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
+                b.call(call);
+                for path in ["m", "n"] {
+                    let call = mount(b, ["x", &at(path), kind], 0);
+                    b.call(call);
+                }
+            });
+            let stat = |path: &str| {
+                let path = crate::name(format!("/proc/{}/root{}", born.pid, at(path)));
+                ground.kernel.stat(CWD, &path, 0).unwrap()
+            };
+            let found = ["m", "n", ""].map(stat);
+            assert_eq!(found[0].mode, flags::S_IFDIR | mode, "{kind}");
+            assert_ne!(found[0].device, found[2].device, "{kind}");
+            assert!(kind == "proc" || found[0].device != found[1].device, "{kind}");
+        }
+    }
+
+    fn what_a_file_system_comes_with_is_its_own(ground) {
+        ground.directory("m");
+        let target = ground.at("m").into_string().unwrap();
+        for (kind, below) in [("sysfs", "kernel"), ("sysfs", "fs/cgroup"), ("devpts", "ptmx")] {
+            let how = How { namespaces: flags::CLONE_NEWNS, ..How::default() };
+            let born = ground.paused(how, |b| {
+                let call = mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
+                b.call(call);
+                let call = mount(b, ["x", &target, kind], 0);
+                b.call(call);
+            });
+            let stat = |path: &str| {
+                let path = crate::name(format!("/proc/{}/root{target}/{path}", born.pid));
+                ground.kernel.stat(CWD, &path, 0).unwrap()
+            };
+            let found = stat(below);
+            assert_eq!(found.device, stat("").device, "{kind}");
+            let device = (flags::S_IFCHR, (5, 2));
+            assert_eq!((found.mode & flags::S_IFMT, found.node) == device, kind == "devpts");
+        }
+    }
+
+    fn a_file_lives_as_long_as_a_mount_shows_it(ground) {
+        ground.file("f", b"");
+        ground.file("g", b"");
+        let answer = alone(ground, |b, at| {
+            let call = mount(b, [&at("f"), &at("g"), ""], flags::MS_BIND);
+            b.call(call);
+            let (dir, path) = (Handle::CWD, b.text(&at("f")));
+            b.call(Call::Fchmodat { dir, path, mode: 0o600 });
+            b.call(Call::Unlinkat { dir, path, flags: 0 });
+            let path = b.text(&at("g"));
+            b.call(Call::Openat2 { dir, path, flags: flags::O_RDWR, mode: 0, resolve: 0 });
+            b.call(Call::Setresuid { uid: 5 });
+            refuse(b, Call::Openat2 { dir, path, flags: 0, mode: 0, resolve: 0 }, Errno::EACCES);
+        });
+        assert_eq!(answer, None);
+    }
+
     fn nothing_is_executed_where_nothing_may_be(ground) {
         ground.directory("m");
         let answer = alone(ground, |b, at| {

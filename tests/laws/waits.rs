@@ -190,6 +190,20 @@ crate::laws! {
         assert_eq!(born.wait(flags::WEXITED), Ok((flags::CLD_EXITED, 0)));
     }
 
+    fn a_sender_without_a_hurry_waits_for_room(ground) {
+        let mut builder = Builder::new(1);
+        let bytes = builder.block(b"x");
+        for _ in 0..2000 {
+            builder.call(Call::Write { fd: SOCKET, bytes });
+        }
+        let born = ground.spawn(&builder.finish(), How::default()).unwrap();
+        assert!(lives(ground, &born));
+        for _ in 0..2000 {
+            assert_eq!(born.hear(), b"x");
+        }
+        assert_eq!(born.wait(flags::WEXITED), Ok((flags::CLD_EXITED, 0)));
+    }
+
     fn a_sender_waits_for_room(ground) {
         let [a, b] = ground.kernel.socketpair().unwrap();
         let fd = a.raw();

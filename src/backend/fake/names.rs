@@ -389,9 +389,8 @@ const fn at_root() -> Place {
     Place { mount: 0, ino: Ino::Nameless }
 }
 
-/// Splits a device number as `makedev` joined it (makedev(3)).
+/// Splits a device number as the kernel takes it: 12 bits of major, 20 of minor (makedev(3)).
 fn split(device: u64) -> (u32, u32) {
-    let major = (device >> 8 & 0xfff) | (device >> 32 & 0xffff_f000);
-    let minor = (device & 0xff) | (device >> 12 & 0xffff_ff00);
-    (u32::try_from(major).unwrap_or(0), u32::try_from(minor & 0xffff_ffff).unwrap_or(0))
+    let [major, minor] = [device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xf_ff00];
+    (u32::try_from(major).unwrap_or(0), u32::try_from(minor).unwrap_or(0))
 }
