@@ -64,6 +64,8 @@ crate::laws! {
         let space = ground.open_absolute("/proc/self/ns/uts", 0).unwrap();
         assert_eq!(text(space.raw()), format!("uts:[{}]", stat(space.raw()).inode));
         assert_eq!(stat(space.raw()).mode, flags::S_IFREG | 0o444);
+        // Numbers of namespaces are the highest of 32 bits.
+        assert!((0xefff_fff0..=0xffff_ffff).contains(&stat(space.raw()).inode));
         let born = ground.sleeper();
         assert_eq!(text(born.fd.raw()), "anon_inode:[pidfd]");
         ground.file("d/f", b"");
