@@ -314,6 +314,19 @@ crate::laws! {
         assert!((1..1000).contains(&(after - before)) && rest < 1_000_000_000);
     }
 
+    fn the_root_of_a_mount_is_told(ground) {
+        for (path, root) in [(c"/proc", true), (c"/proc/sys", false)] {
+            let room = [const { Cell::new(0) }; 256];
+            let (dir, flags, mask, buf) = (CWD, 0, flags::STATX_BASIC_STATS, &room[..]);
+            ground.call(Call::Statx { dir, path, flags, mask, buf }).unwrap();
+            let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| room[at + i].get()));
+            // STATX_ATTR_MOUNT_ROOT, in the attributes and among those that are known.
+            assert_eq!((word(8) & 0x2000 != 0, word(56) & 0x2000), (root, 0x2000));
+            assert_eq!(word(0) & flags::STATX_BASIC_STATS, flags::STATX_BASIC_STATS);
+            assert!(word(4) > 0);
+        }
+    }
+
     fn how_a_file_was_made_is_forgotten(ground) {
         let once = flags::O_CREAT | flags::O_EXCL | flags::O_TRUNC | flags::O_NOCTTY;
         for bits in [flags::O_CREAT, flags::O_CREAT | flags::O_EXCL, once] {

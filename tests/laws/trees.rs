@@ -227,6 +227,34 @@ crate::laws! {
         assert_eq!(below, wanted);
     }
 
+    fn a_detached_tree_stays_whole(ground) {
+        for path in ["m", "n", "o"] {
+            ground.directory(path);
+        }
+        let lines = lines(ground, |b, at| {
+            for path in ["m", "o"] {
+                let call = mount(b, ["x", &at(path), "tmpfs"], 0);
+                b.call(call);
+            }
+            let (dir, below) = (Handle::CWD, b.text(&at("m/d")));
+            b.call(Call::Mkdirat { dir, path: below, mode: 0o755 });
+            let call = mount(b, ["x", &at("m/d"), "tmpfs"], 0);
+            b.call(call);
+            let [m, n, o] = ["m", "n", "o"].map(|path| b.text(&at(path)));
+            let empty = b.text("");
+            let flags = flags::OPEN_TREE_CLONE | flags::AT_RECURSIVE;
+            let slot = b.open(Call::OpenTree { dir, path: m, flags });
+            b.call(Call::Umount2 { target: o, flags: 0 });
+            b.call(Call::Umount2 { target: m, flags: flags::MNT_DETACH });
+            let (from_dir, flags) = (Handle::slot(slot.0), flags::MOVE_MOUNT_F_EMPTY_PATH);
+            b.call(Call::MoveMount { from_dir, from_path: empty, to_dir: dir, to_path: n, flags });
+        });
+        let at = |path: &str| ground.at(path).into_string().unwrap();
+        let mut places: Vec<&str> = lines.iter().map(|line| place(line)).collect();
+        places.sort_unstable();
+        assert_eq!(places, [at("n"), at("n/d")]);
+    }
+
     fn a_detached_tree_goes_with_its_descriptor(ground) {
         ground.directory("m");
         let lines = lines(ground, |b, at| {
