@@ -213,6 +213,8 @@ crate::laws! {
             assert_eq!(born.wait(flags::WEXITED), Ok((flags::CLD_EXITED, 4)));
             let left = group.read("cgroup.procs").unwrap();
             assert_ne!(left, format!("{}\n", born.pid));
+            ground.kernel.poll([], 50).unwrap();
+            assert_eq!(group.read("cgroup.procs").unwrap(), left, "it sleeps");
             assert_eq!(group.remove(), Err(Errno::EBUSY));
             let pid = left.trim_end().parse().unwrap();
             let page = ground.read(&format!("/proc/{pid}/status")).unwrap();
