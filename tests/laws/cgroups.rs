@@ -12,6 +12,7 @@ crate::laws! {
             assert!(group.read(file).is_ok(), "{file}");
         }
         assert_eq!(group.read("cgroup.events").unwrap(), "populated 0\nfrozen 0\n");
+        assert_eq!(group.read("cgroup.type").unwrap(), "domain\n");
         assert_eq!(group.read("memory.nothing"), Err(Errno::ENOENT));
     }
 

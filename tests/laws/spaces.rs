@@ -265,6 +265,20 @@ crate::laws! {
         }
     }
 
+    /// Without a name all controllers are meant, and no tree has them all.
+    fn a_tree_of_all_controllers_is_ebusy(ground) {
+        if !["freezer", "pids"].iter().all(|name| ground.place.v1.contains_key(*name)) {
+            return ground.miss("no freezer and pids of cgroup v1");
+        }
+        ground.directory("m");
+        let target = ground.at("m").into_string().unwrap();
+        let answer = ground.alone(flags::CLONE_NEWNS, |b| {
+            let [source, target, data] = ["cgroup", &*target, ""].map(|text| b.text(text));
+            b.call(Call::Mount { source, target, kind: source, flags: 0, data });
+        });
+        assert_eq!(answer, Some((0, Errno::EBUSY)));
+    }
+
     fn a_setting_is_written_where_it_is_one_s_own(ground) {
         let answer = ground.alone(flags::CLONE_NEWIPC, |b| {
             let (dir, path) = (Handle::CWD, b.text("/proc/sys/kernel/msgmax"));
