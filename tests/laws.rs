@@ -11,8 +11,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
-use cofferdam::backend::fake::{AppArmor, Cgroups, Payload, Process, Profile, World};
-use cofferdam::sys::{Call, Errno, Kernel, Live};
+use cofferdam::backend::fake::{Action, AppArmor, Cgroups, Payload, Process, Profile, World};
+use cofferdam::sys::{Call, Errno, Kernel, Live, flags};
 
 mod laws {
     pub(crate) mod cgroups;
@@ -22,8 +22,14 @@ mod laws {
     pub(crate) mod families;
     pub(crate) mod fifos;
     pub(crate) mod files;
+    pub(crate) mod freezer;
     pub(crate) mod ground;
+    pub(crate) mod groupfiles;
+    pub(crate) mod groups;
+    pub(crate) mod handlers;
     pub(crate) mod labels;
+    pub(crate) mod limits;
+    pub(crate) mod links;
     #[cfg(all(feature = "linux", target_os = "linux"))]
     pub(crate) mod linux;
     pub(crate) mod locks;
@@ -31,11 +37,15 @@ mod laws {
     pub(crate) mod mounts;
     pub(crate) mod names;
     pub(crate) mod options;
+    pub(crate) mod paths;
     pub(crate) mod processes;
     pub(crate) mod procfs;
     pub(crate) mod reach;
     pub(crate) mod rights;
     pub(crate) mod sockets;
+    pub(crate) mod spaces;
+    pub(crate) mod trees;
+    pub(crate) mod waits;
     pub(crate) mod walks;
 }
 
@@ -60,32 +70,59 @@ macro_rules! laws {
     };
 }
 
-/// Checks a law on the fake kernel, with cgroups of either version.
+/// Checks a law on the fake kernel, with cgroups of either version and of both.
 fn on_fake(law: impl Fn(&Ground<'_, Listed<'_, Process<'_>>>)) {
     let mut missed = Vec::new();
-    for cgroups in [Cgroups::V2, Cgroups::V1] {
+    for cgroups in [Cgroups::V2, Cgroups::V1, Cgroups::Hybrid] {
         let apparmor = AppArmor::On([laws::labels::LOADED].into());
         let mut fresh = World::new(Profile { apparmor, cgroups, ..Profile::default() });
         fresh.payload("/bin/sleep", Payload::sleep());
         fresh.payload("/bin/false", Payload::exit(1));
         fresh.payload("/bin/true", Payload::exit(0));
         fresh.mkdir("/run/law");
+        let mut place = Place { directory: "/run/law".to_owned(), ..Place::default() };
+        for (name, payload) in programs() {
+            let path = format!("/bin/{name}");
+            fresh.payload(&path, payload);
+            place.programs.insert(name, vec![path]);
+        }
         let pid = fresh.client();
         let world = RefCell::new(fresh);
         let kernel = World::process(&world, pid);
-        let mut place = Place { directory: "/run/law".to_owned(), ..Place::default() };
-        match cgroups {
-            Cgroups::V2 => place.v2 = Some("/sys/fs/cgroup".to_owned()),
-            Cgroups::V1 | Cgroups::Hybrid => {
-                let tree = |name: &str| (name.to_owned(), format!("/sys/fs/cgroup/{name}"));
-                place.v1 = BTreeMap::from(["freezer", "memory", "pids"].map(tree));
-            }
+        let top = "/sys/fs/cgroup";
+        place.v2 = match cgroups {
+            Cgroups::V2 => Some(top.to_owned()),
+            Cgroups::Hybrid => Some(format!("{top}/unified")),
+            Cgroups::V1 => None,
+        };
+        if cgroups != Cgroups::V2 {
+            let tree = |name: &str| (name.to_owned(), format!("{top}/{name}"));
+            place.v1 = BTreeMap::from(["cpuset", "devices", "freezer", "memory", "pids"].map(tree));
+            let both =
+                ["cpu", "cpuacct"].map(|name| (name.to_owned(), format!("{top}/cpu,cpuacct")));
+            place.v1.extend(both);
         }
+        place.tops = place.v1.clone();
+        place.tops.extend(place.v2.clone().map(|top| (String::new(), top)));
         missed.push(check(&kernel, &place, &law));
         let violations = world.borrow().violations().to_vec();
         assert_eq!(violations, law_violations(&violations), "nobody closes what is not open");
     }
     assert!(missed.iter().any(Vec::is_empty), "no fake kernel witnesses this: {missed:?}");
+}
+
+/// Returns what the programs do that laws name.
+fn programs() -> [(&'static str, Payload); 7] {
+    let hello: &[u8] = b"hello\n";
+    [
+        ("crashes", [Action::Crash(10)].into()),
+        ("handles", [Action::Trap(flags::SIGTERM, 3), Action::Sleep].into()),
+        ("ignores", [Action::Ignore(flags::SIGTERM), Action::Sleep].into()),
+        ("leaves", [Action::Fork(1), Action::Sleep, Action::Exit(4)].into()),
+        ("reads", [Action::ReadStdin].into()),
+        ("waits", [Action::Fork(1), Action::Exit(0), Action::Sleep].into()),
+        ("writes", [Action::WriteOut(hello.into())].into()),
+    ]
 }
 
 /// The law of closing twice is the one that closes twice.

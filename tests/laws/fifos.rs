@@ -150,9 +150,24 @@ crate::laws! {
         assert_eq!(ground.kernel.write(write.raw(), b""), Ok(0));
     }
 
+    fn a_fifo_without_a_name_has_no_link(ground) {
+        ground.fifo("f");
+        let fifo = ground.open("f", flags::O_RDWR).unwrap();
+        let links = || {
+            ground.kernel.stat(fifo.raw(), c"", flags::AT_EMPTY_PATH).unwrap().links
+        };
+        assert_eq!(links(), 1);
+        ground.kernel.unlink(CWD, &ground.at("f"), 0).unwrap();
+        assert_eq!(links(), 0);
+    }
+
     fn an_unknown_way_to_seek_is_einval_for_a_pipe_too(ground) {
         let [read, _write] = ground.kernel.pipe().unwrap();
-        let call = cofferdam::sys::Call::Lseek { fd: read.raw(), offset: 0, whence: 9 };
-        assert_eq!(ground.call(call), Err(Errno::EINVAL));
+        let seek = |whence| {
+            ground.call(cofferdam::sys::Call::Lseek { fd: read.raw(), offset: 0, whence })
+        };
+        assert_eq!((seek(9), seek(5)), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
+        // Looking for a hole is the last.
+        assert_eq!((seek(4), seek(3)), (Err(Errno::ESPIPE), Err(Errno::ESPIPE)));
     }
 }

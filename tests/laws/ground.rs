@@ -26,6 +26,10 @@ pub(crate) struct Place {
     pub(crate) v1: BTreeMap<String, String>,
     /// A directory of cgroup v2.
     pub(crate) v2: Option<String>,
+    /// Where the tree of a controller of v1 is mounted, and under no name that of v2.
+    pub(crate) tops: BTreeMap<String, String>,
+    /// How the program that does what its name says is executed.
+    pub(crate) programs: BTreeMap<&'static str, Vec<String>>,
 }
 
 /// A child with its maker's end of the socket; it does not outlive the law.
@@ -152,6 +156,20 @@ impl<'k, K: Kernel> Ground<'k, K> {
             std::thread::yield_now();
         }
         born
+    }
+
+    /// Makes a child that performs a program and then becomes the named one.
+    pub(crate) fn named(
+        &self,
+        name: &str,
+        how: How<'_>,
+        write: impl FnOnce(&mut Builder),
+    ) -> Born<'k, K> {
+        let argv: Vec<&str> = self.place.programs[name].iter().map(String::as_str).collect();
+        let mut builder = Builder::new(1);
+        write(&mut builder);
+        exec(&mut builder, &argv);
+        self.spawn(&builder.finish(), how).unwrap()
     }
 
     /// Performs a program alone in namespaces of its own and returns how it ended: the operation

@@ -1,5 +1,6 @@
 //! The kernel that runs the tests, as a ground of laws: found, used, and left as it was.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Write, stderr};
 use std::os::unix::fs::PermissionsExt;
@@ -11,6 +12,17 @@ use cofferdam::sys::{Call, Errno, Kernel, Syscalls, flags};
 use tempfile::TempDir;
 
 use crate::laws::ground::Place;
+
+/// What the programs do that laws name, in words of sh(1).
+const PROGRAMS: [(&str, &str); 7] = [
+    ("crashes", "kill -USR1 $$"),
+    ("handles", "trap 'exit 3' TERM; while :; do sleep 0.02; done"),
+    ("ignores", "trap '' TERM; exec sleep 1000"),
+    ("leaves", "sleep 1000 & exit 4"),
+    ("reads", "read line; exit 0"),
+    ("waits", "true & wait; exec sleep 1000"),
+    ("writes", "echo hello 2>/dev/null"),
+];
 
 /// Directories of one law on this host; they go with it, and all that lives in its cgroups.
 pub(crate) struct Host {
@@ -27,14 +39,23 @@ impl Host {
         let path = directory.path().to_str().unwrap().to_owned();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let own = format!("cofferdam-law-{}-{law}", process::id());
-        let mut place = Place { directory: path, ..Place::default() };
+        let argv = |script: &str| ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        let programs = PROGRAMS.map(|(name, script)| (name, argv(script)));
+        let mut place =
+            Place { directory: path, programs: BTreeMap::from(programs), ..Place::default() };
         for (at, kind, options) in mounts.lines().filter_map(mount) {
             let own = format!("{at}/{own}");
             match kind {
                 "cgroup" => {
-                    place.v1.extend(options.map(|option| (option.to_owned(), own.clone())));
+                    for option in options {
+                        place.tops.insert(option.to_owned(), at.to_owned());
+                        place.v1.insert(option.to_owned(), own.clone());
+                    }
                 }
-                "cgroup2" => place.v2 = Some(own),
+                "cgroup2" => {
+                    place.tops.insert(String::new(), at.to_owned());
+                    place.v2 = Some(own);
+                }
                 _ => (),
             }
         }

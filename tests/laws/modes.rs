@@ -114,6 +114,17 @@ crate::laws! {
         assert_eq!(answer, None);
     }
 
+    fn in_another_directory_who_writes_removes(ground) {
+        ground.directory("d");
+        ground.file("d/other", b"");
+        own(ground, "d", (0, 0, 0o777));
+        let answer = as_user(ground, |b, at| {
+            let path = b.text(&at("d/other"));
+            ask(b, Call::Unlinkat { dir: Handle::CWD, path, flags: 0 }, None);
+        });
+        assert_eq!(answer, None);
+    }
+
     fn a_new_file_is_its_maker_s_with_what_is_not_masked(ground) {
         own(ground, "", (0, 0, 0o777));
         let answer = as_user(ground, |b, at| {

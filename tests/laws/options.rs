@@ -163,6 +163,8 @@ crate::laws! {
             (&[flags::MS_SHARED, flags::MS_SHARED], "shared"),
             (&[flags::MS_SHARED, flags::MS_PRIVATE], ""),
             (&[flags::MS_SHARED, flags::MS_SLAVE], ""),
+            (&[flags::MS_PRIVATE, flags::MS_SLAVE], ""),
+            (&[flags::MS_SLAVE, flags::MS_SHARED], "shared"),
             (&[flags::MS_UNBINDABLE], "unbindable"),
             (&[flags::MS_UNBINDABLE, flags::MS_PRIVATE], ""),
             (&[flags::MS_UNBINDABLE, flags::MS_SHARED], "shared"),
@@ -175,6 +177,30 @@ crate::laws! {
             });
             assert_eq!(propagation(&lines[0]), told, "{lines:?}");
         }
+    }
+
+    fn propagation_is_an_attribute_too(ground) {
+        ground.directory("m");
+        for (kind, told) in [(flags::MS_SHARED, "shared"), (flags::MS_UNBINDABLE, "unbindable")] {
+            let lines = lines(ground, |b, at| {
+                mount(b, ["src", &at("m"), "tmpfs"], 0);
+                let path = b.text(&at("m"));
+                b.call(setattr(path, 0, (0, 0, kind)));
+            });
+            assert_eq!(propagation(&lines[0]), told, "{lines:?}");
+        }
+    }
+
+    fn a_file_system_tells_what_it_was_asked_for(ground) {
+        ground.directory("m");
+        let lines = lines(ground, |b, at| {
+            let [source, target, kind] = ["src", &*at("m"), "tmpfs"].map(|text| b.text(text));
+            let data = b.text("size=64k,mode=700");
+            b.call(Call::Mount { source, target, kind, flags: flags::MS_RDONLY, data });
+        });
+        assert!(lines[0].contains(" - tmpfs src ro,size=64k,mode=700"), "{lines:?}");
+        let own = ground.read("/proc/self/mountinfo").unwrap();
+        assert!(own.lines().all(|line| place(line) != ground.at("m").to_str().unwrap()));
     }
 
     fn a_slave_tells_its_master(ground) {

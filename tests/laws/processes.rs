@@ -102,6 +102,12 @@ crate::laws! {
         assert_eq!(ground.call(call), Err(Errno::EINVAL));
     }
 
+    fn the_last_signal_is_the_64th(ground) {
+        let born = ground.sleeper();
+        assert_eq!(born.signal(64), Ok(0));
+        assert_eq!(born.wait(flags::WEXITED), Ok((2, 64)));
+    }
+
     fn process_zero_has_no_descriptor(ground) {
         assert_eq!(ground.call(Call::PidfdOpen { pid: 0, flags: 0 }), Err(Errno::EINVAL));
     }
@@ -136,6 +142,33 @@ crate::laws! {
         born.signal(flags::SIGTERM).unwrap();
         born.signal(flags::SIGKILL).unwrap();
         assert_eq!(born.wait(flags::WEXITED), Ok((2, flags::SIGKILL)));
+    }
+
+    fn who_waits_long_enough_sees_the_end(ground) {
+        let program = || {
+            let mut builder = cofferdam::sys::Builder::new(1);
+            builder.call(Call::Exit { status: 0 });
+            builder.finish()
+        };
+        let born = ground.spawn(&program(), crate::laws::ground::How::default()).unwrap();
+        let seen = ground.kernel.poll([(born.fd.raw(), flags::POLLIN)], 10_000);
+        assert_eq!(seen, Ok([flags::POLLIN]));
+        let born = ground.spawn(&program(), crate::laws::ground::How::default()).unwrap();
+        let (fd, events) = (born.fd.raw(), flags::POLLIN);
+        assert_eq!(ground.call(Call::Await { fd, events, timeout_ms: 10_000 }), Ok(1));
+    }
+
+    fn a_program_that_waits_long_enough_sees_the_end(ground) {
+        let answer = ground.alone(0, |b| {
+            let pid = b.take();
+            let child = b.fork(0, pid);
+            b.call(Call::Exit { status: 0 });
+            b.land(child);
+            let pidfd = b.open(Call::PidfdOpen { pid, flags: 0 });
+            let (fd, events) = (cofferdam::sys::Handle::slot(pidfd.0), flags::POLLIN);
+            b.call(Call::Await { fd, events, timeout_ms: 10_000 });
+        });
+        assert_eq!(answer, None);
     }
 
     fn the_start_time_stands_in_the_22nd_field(ground) {

@@ -118,6 +118,95 @@ crate::laws! {
         }
     }
 
+    fn connecting_where_nobody_listens_is_econnrefused(ground) {
+        let (path, mode) = (&*ground.at("s"), flags::S_IFSOCK | 0o600);
+        ground.call(Call::Mknodat { dir: cofferdam::sys::CWD, path, mode, device: 0 }).unwrap();
+        let mut address = vec![1, 0];
+        address.extend_from_slice(path.to_bytes_with_nul());
+        let (domain, kind) = (flags::AF_UNIX, flags::SOCK_STREAM);
+        let socket = ground.kernel.give(Call::Socket { domain, kind, protocol: 0 }).unwrap();
+        let call: Call<Live<'_>> = Call::Connect { fd: socket.raw(), address: &address };
+        assert_eq!(ground.call(call), Err(Errno::ECONNREFUSED));
+        ground.file("f", b"");
+        let file = ground.open("f", 0).unwrap();
+        let call: Call<Live<'_>> = Call::Connect { fd: file.raw(), address: &address };
+        assert_eq!(ground.call(call), Err(Errno::ENOTSOCK));
+    }
+
+    fn who_is_not_connected_neither_sends_nor_receives(ground) {
+        for (kind, nothing) in
+            [(flags::SOCK_STREAM, Errno::EINVAL), (flags::SOCK_SEQPACKET, Errno::ENOTCONN)]
+        {
+            let (domain, protocol) = (flags::AF_UNIX, 0);
+            let socket = ground.kernel.give(Call::Socket { domain, kind, protocol }).unwrap();
+            assert_eq!(receive(ground, &socket).err(), Some(nothing));
+            let call: Call<Live<'_>> = Call::Send { socket: socket.raw(), bytes: b"x" };
+            assert_eq!(ground.call(call), Err(Errno::ENOTCONN));
+            let seen = ground.kernel.poll([(socket.raw(), flags::POLLIN | flags::POLLOUT)], 0);
+            assert_eq!(seen, Ok([flags::POLLOUT | flags::POLLHUP]));
+        }
+    }
+
+    fn a_socket_is_made_as_it_was_asked(ground) {
+        let make = |domain, kind| {
+            ground.kernel.give(Call::Socket { domain, kind, protocol: 0 })
+        };
+        assert_eq!(make(200, flags::SOCK_STREAM).err(), Some(Errno::EAFNOSUPPORT));
+        let ends = [const { Cell::new(0) }; 8];
+        let call = Call::Socketpair { domain: 200, kind: flags::SOCK_STREAM, ends: &ends[..] };
+        assert_eq!(ground.call(call), Err(Errno::EAFNOSUPPORT));
+        for how in [0, flags::O_CLOEXEC, flags::O_NONBLOCK] {
+            let kind = flags::SOCK_SEQPACKET | u32::try_from(how).unwrap();
+            let [a, b] = pair(ground, kind);
+            for socket in [&make(flags::AF_UNIX, kind).unwrap(), &a, &b] {
+                let ask = |command| {
+                    ground.call(Call::Fcntl { fd: socket.raw(), command, argument: 0 }).unwrap()
+                };
+                assert_eq!(ask(flags::F_GETFD), u64::from(how == flags::O_CLOEXEC));
+                assert_eq!(ask(flags::F_GETFL), flags::O_RDWR | how & flags::O_NONBLOCK);
+            }
+            if how == flags::O_NONBLOCK {
+                assert_eq!(receive(ground, &a).err(), Some(Errno::EAGAIN));
+            }
+        }
+    }
+
+    fn a_descriptor_that_is_not_asked_for_is_closed(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        let [read, write] = ground.kernel.pipe().unwrap();
+        let call: Call<Live<'_>> = Call::SendFd { socket: a.raw(), bytes: b"x", fd: write.raw() };
+        ground.call(call).unwrap();
+        drop(write);
+        assert_eq!(ground.kernel.read(b.raw(), &mut [0; 4]).unwrap(), b"x");
+        assert_eq!(ground.kernel.read(read.raw(), &mut [0; 1]).unwrap(), b"");
+    }
+
+    fn a_message_is_ready_to_be_read_and_a_reset_is_an_error(ground) {
+        let [a, b] = ground.kernel.socketpair().unwrap();
+        let all = flags::POLLIN | flags::POLLOUT;
+        let seen = || ground.kernel.poll([(b.raw(), all)], 0);
+        assert_eq!(seen(), Ok([flags::POLLOUT]));
+        ground.kernel.write_all(a.raw(), b"x").unwrap();
+        assert_eq!(seen(), Ok([all]));
+        ground.kernel.write_all(b.raw(), b"unread").unwrap();
+        drop(a);
+        assert_eq!(seen(), Ok([all | flags::POLLHUP | flags::POLLERR]));
+        assert_eq!(receive(ground, &b).err(), Some(Errno::ECONNRESET));
+        assert_eq!(seen(), Ok([all | flags::POLLHUP]));
+    }
+
+    fn a_stream_is_reset_after_what_was_sent(ground) {
+        let [a, b] = pair(ground, flags::SOCK_STREAM);
+        ground.kernel.write_all(a.raw(), b"last").unwrap();
+        ground.kernel.write_all(b.raw(), b"unread").unwrap();
+        drop(a);
+        let call: Call<Live<'_>> = Call::Send { socket: b.raw(), bytes: b"x" };
+        assert_eq!(ground.call(call), Err(Errno::EPIPE));
+        assert_eq!(receive(ground, &b).unwrap().0, b"last");
+        assert_eq!(receive(ground, &b).err(), Some(Errno::ECONNRESET));
+        assert_eq!(receive(ground, &b).unwrap().0, b"");
+    }
+
     fn reading_nothing_takes_no_message(ground) {
         let [a, b] = ground.kernel.socketpair().unwrap();
         assert_eq!(ground.kernel.read(b.raw(), &mut []).unwrap(), b"");

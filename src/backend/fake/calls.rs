@@ -92,7 +92,8 @@ impl World {
             Call::Getdents64 { fd, buf } => self.getdents(pid, fd, buf),
             // The loopback interface comes up; nothing else here is a terminal or an interface.
             Call::IoctlIn { fd, request: crate::sys::flags::SIOCSIFFLAGS, .. } => {
-                self.open_of(pid, fd).map(|_| 0)
+                self.open_of(pid, fd)?;
+                self.socket_of(pid, fd).map(|_| 0).map_err(|_| Errno::ENOTTY)
             }
             Call::Ioctl { fd, .. } | Call::IoctlIn { fd, .. } => {
                 self.open_of(pid, fd).and(Err(Errno::ENOTTY))
@@ -224,7 +225,7 @@ impl World {
                 self.task_mut(pid).session = pid;
                 Ok(u64::from(self.task(pid).inner))
             }
-            Call::SignalDefault { signal } => self.signal_default(pid, signal),
+            Call::SignalDefault { signal } => super::signals::signal_default(signal),
             Call::Spawn { child, pidfd } => self.spawn(pid, child, pidfd),
             Call::Wait4 { pid: number, status, .. } => self.wait4(pid, number, status),
             Call::Waitid { fd, info, options } => self.waitid(pid, fd, (options, info)),

@@ -24,6 +24,8 @@ struct File {
 /// Which trees have a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
+    /// One, but not at the root.
+    Below,
     One,
     Two,
     /// Two, but not at the root.
@@ -63,8 +65,8 @@ files! {
         "memory.usage_in_bytes" RO "4096\n", "memory.max_usage_in_bytes" RW "4096\n",
         "memory.failcnt" RW "0\n", "memory.stat" RO "cache 0\nrss 4096\n",
         "cgroup.event_control" WO "";
-    One "pids": "pids.max" RW "max\n", "pids.current" RO "";
-    One "freezer": "freezer.state" RW "", "freezer.self_freezing" RO "",
+    Below "pids": "pids.max" RW "max\n", "pids.current" RO "";
+    Below "freezer": "freezer.state" RW "", "freezer.self_freezing" RO "",
         "freezer.parent_freezing" RO "";
     One "devices": "devices.allow" WO "", "devices.deny" WO "", "devices.list" RO "a *:* rwm\n";
     One "cpu": "cpu.shares" RW "1024\n", "cpu.cfs_quota_us" RW "-1\n",
@@ -115,6 +117,19 @@ pub(super) fn parse(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.trim().parse().ok()
 }
 
+/// Returns how many bytes a limit of memory is, `None` for what is none.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|last: char| !last.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "" => 1,
+        "k" | "K" => 1 << 10,
+        "m" | "M" => 1 << 20,
+        "g" | "G" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 impl World {
     /// Returns the files of a cgroup by their numbers.
     fn cgroup_files(&self, cgroup: u32) -> impl Iterator<Item = u8> {
@@ -131,6 +146,7 @@ impl World {
             (file.controller.is_empty() || controllers.contains(&file.controller))
                 && !self.profile.missing_files.contains(file.name)
                 && match file.version {
+                    Version::Below => !v2 && !root,
                     Version::One => !v2,
                     Version::Two => v2,
                     Version::Under => v2 && !root,
@@ -181,7 +197,6 @@ impl World {
         if let Some(cgroup) = self.cgroups.get(row) {
             let given = number.and_then(|number| cgroup.owners.get(&number));
             (found.uid, found.gid) = given.copied().unwrap_or((cgroup.uid, cgroup.gid));
-            found.links = u32::from(!cgroup.dead);
         }
         found
     }
@@ -278,9 +293,6 @@ impl World {
             "cgroup.threads" => self.enter_cgroup(pid, row, (text, true))?,
             "cgroup.subtree_control" => self.enable(row, text)?,
             "cgroup.freeze" => self.set_freeze(row, parse_bit(text)?),
-            "freezer.state" if self.cgroups.get(row).is_some_and(|c| c.parent == row) => {
-                return Err(Errno::EINVAL);
-            }
             "freezer.state" => match text {
                 "FROZEN" => self.set_freeze(row, true),
                 "THAWED" => self.set_freeze(row, false),
@@ -324,10 +336,15 @@ impl World {
                 let period = before.split_whitespace().nth(1).unwrap_or("100000");
                 return Ok(format!("{text} {period}"));
             }
+            "memory.max" | "memory.high" | "memory.low" | "memory.min" | "memory.swap.max" => {
+                return Ok(
+                    parse_bytes(text).map_or_else(|| text.to_owned(), |bytes| bytes.to_string())
+                );
+            }
             _ => return Ok(text.to_owned()),
         };
-        let bytes = |text: &[u8]| parse(text).unwrap_or(NO_LIMIT).min(NO_LIMIT);
-        let (new, other) = (bytes(text.as_bytes()), bytes(&read(other)?));
+        let bytes = |text: &str| parse_bytes(text).unwrap_or(NO_LIMIT).min(NO_LIMIT);
+        let (new, other) = (bytes(text), bytes(String::from_utf8_lossy(&read(other)?).trim()));
         // Memory is never more than memory and swap; law memory_is_bounded_with_swap.
         if if most { new < other } else { other < new } {
             return Err(Errno::EINVAL);

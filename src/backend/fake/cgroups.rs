@@ -67,8 +67,7 @@ impl World {
         };
         let top = "/sys/fs/cgroup";
         let missing = &self.profile.missing_hierarchies;
-        let trees = trees.into_iter().filter(|(.., directory)| !missing.contains(directory));
-        let trees: Vec<_> = trees.collect();
+        let trees = trees.into_iter().filter(|(.., at)| !missing.contains(at)).collect::<Vec<_>>();
         if self.profile.cgroups != Cgroups::V2 {
             self.mount_here(top, "tmpfs");
         }
@@ -189,7 +188,8 @@ impl World {
                 self.cgroups.get(row).is_none_or(|cgroup| cgroup.dead)
             }
             Ino::Plain(row) => self.inodes.get(row).is_none_or(|inode| inode.links == 0),
-            Ino::Nameless | Ino::Proc(_) | Ino::Socket(_) | Ino::Space(_) => false,
+            Ino::Proc(proc) => proc.is_orphan(),
+            Ino::Nameless | Ino::Socket(_) | Ino::Space(_) => false,
         }
     }
 
@@ -443,8 +443,10 @@ impl World {
             let cgroup = self.task(pid).cgroups.get(at).copied().unwrap_or(tree.root);
             let root = roots.get(at).copied().unwrap_or(tree.root);
             let mut line = format!("{}:{}:", tree.number, tree.controllers).into_bytes();
-            line.extend(self.cgroup_path(cgroup, root));
-            if self.is_dead(Ino::Cgroup(cgroup)) {
+            // Law `a_zombie_s_cgroup_may_be_gone`: of v1 it has none.
+            let away = tree.number != 0 && !self.task(pid).life.is_listed();
+            line.extend(self.cgroup_path(if away { root } else { cgroup }, root));
+            if !away && self.is_dead(Ino::Cgroup(cgroup)) {
                 line.extend(b" (deleted)");
             }
             line.push(b'\n');

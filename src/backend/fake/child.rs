@@ -117,12 +117,6 @@ impl World {
             given: child.given.into(),
             stage,
         };
-        if child.namespaces & !flags::CLONE_NEWUSER != 0
-            && child.namespaces & flags::CLONE_NEWUSER == 0
-            && !self.capable_in(pid, super::creds::SYS_ADMIN, self.task(pid).space(Kind::User))
-        {
-            return Err(Errno::EPERM);
-        }
         let cgroups = match joined {
             Some(cgroup) => self.moved(pid, cgroup),
             None => Arc::clone(&self.task(pid).cgroups),

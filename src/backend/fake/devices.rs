@@ -5,6 +5,7 @@
 
 use crate::sys::Errno;
 
+const ALWAYS: u8 = 0x05;
 const EXIT: u8 = 0x95;
 /// The part of a code that tells its class, and the classes of jumps.
 const CLASS: u8 = 0x07;
@@ -23,7 +24,9 @@ pub(super) fn verify(program: &[u8]) -> Result<(), Errno> {
         if std::mem::replace(&mut reached[at], true) || instruction[0] == EXIT {
             continue;
         }
-        open.push(at + 1);
+        if instruction[0] != ALWAYS {
+            open.push(at + 1);
+        }
         if JUMPS.contains(&(instruction[0] & CLASS)) {
             let offset = i16::from_le_bytes([instruction[2], instruction[3]]);
             open.push((at + 1).checked_add_signed(offset.into()).ok_or(Errno::EINVAL)?);

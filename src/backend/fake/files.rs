@@ -75,8 +75,10 @@ pub(super) enum Node {
     Fifo(Pipe),
     File(Arc<Vec<u8>>),
     Link(Name),
-    /// A bound socket; what connects to it is queued for the listener.
-    Socket,
+    /// A bound socket; what connects to it is queued for the listener, if there is one.
+    Socket {
+        listened: bool,
+    },
 }
 
 /// What statx(2) says, of whatever file system.
@@ -111,7 +113,7 @@ impl Node {
             Self::Fifo(_) => flags::S_IFIFO,
             Self::File(_) => flags::S_IFREG,
             Self::Link(_) => flags::S_IFLNK,
-            Self::Socket => flags::S_IFSOCK,
+            Self::Socket { .. } => flags::S_IFSOCK,
         }
     }
 }
@@ -126,11 +128,9 @@ impl Inode {
         let (size, links) = match &self.node {
             Node::File(bytes) => (bytes.len() as u64, self.links),
             Node::Link(target) => (target.len() as u64, self.links),
-            Node::Directory { entries, .. } => {
-                (40, if self.links == 0 { 0 } else { 2 } + u32::from(!entries.is_empty()))
-            }
+            Node::Directory { .. } => (40, if self.links == 0 { 0 } else { 2 }),
             Node::Fifo(_) if self.device == PIPES => (0, 1),
-            Node::Device { .. } | Node::Fifo(_) | Node::Socket => (0, self.links),
+            Node::Device { .. } | Node::Fifo(_) | Node::Socket { .. } => (0, self.links),
         };
         let node = match self.node {
             Node::Device { number, .. } => number,
@@ -138,7 +138,7 @@ impl Inode {
             | Node::Fifo(_)
             | Node::File(_)
             | Node::Link(_)
-            | Node::Socket => (0, 0),
+            | Node::Socket { .. } => (0, 0),
         };
         Attributes {
             mode: self.mode | self.node.kind(),
@@ -250,7 +250,8 @@ impl World {
         }
         let executable =
             want & 1 == 0 || attributes.kind() == flags::S_IFDIR || attributes.mode & 0o111 != 0;
-        let power = self.capable_over(pid, super::creds::DAC_OVERRIDE, &attributes);
+        let free = !matches!(ino, Ino::Proc(proc) if proc.is_setting());
+        let power = free && self.capable_over(pid, super::creds::DAC_OVERRIDE, &attributes);
         if executable && power { Ok(()) } else { Err(Errno::EACCES) }
     }
 

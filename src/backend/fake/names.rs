@@ -85,7 +85,7 @@ impl World {
         let node = match mode & flags::S_IFMT {
             0 | flags::S_IFREG => Node::file(b""),
             flags::S_IFIFO => Node::Fifo(super::pipes::Pipe::default()),
-            flags::S_IFSOCK => Node::Socket,
+            flags::S_IFSOCK => Node::Socket { listened: false },
             kind @ (flags::S_IFCHR | flags::S_IFBLK) => {
                 // 0:0 is the whiteout, which anybody may make (mknod(2)).
                 if device != 0 && !self.capable(pid, creds::MKNOD) {
@@ -188,6 +188,9 @@ impl World {
         self.seek(pid, &mut to)?;
         if to.target.is_some() && !replaces {
             return Err(Errno::EEXIST);
+        }
+        if to.target.is_none() && matches!(to.parent.ino, Ino::Proc(_)) {
+            return Err(Errno::ENOENT);
         }
         let (Ino::Plain(row), Ino::Plain(source), Ino::Plain(target)) =
             (moved.ino, from.parent.ino, to.parent.ino)
@@ -386,9 +389,8 @@ const fn at_root() -> Place {
     Place { mount: 0, ino: Ino::Nameless }
 }
 
-/// Splits a device number as `makedev` joined it (makedev(3)).
+/// Splits a device number as the kernel takes it: 12 bits of major, 20 of minor (makedev(3)).
 fn split(device: u64) -> (u32, u32) {
-    let major = (device >> 8 & 0xfff) | (device >> 32 & 0xffff_f000);
-    let minor = (device & 0xff) | (device >> 12 & 0xffff_ff00);
-    (u32::try_from(major).unwrap_or(0), u32::try_from(minor & 0xffff_ffff).unwrap_or(0))
+    let [major, minor] = [device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xf_ff00];
+    (u32::try_from(major).unwrap_or(0), u32::try_from(minor).unwrap_or(0))
 }

@@ -155,7 +155,7 @@ impl World {
         }
         match (&open.what, open.place().ino) {
             (What::Socket(row), _) => self.may_receive(*row),
-            (_, Ino::Plain(row)) if self.pipe_of(row).is_some() => self.may_read_pipe(row),
+            (_, Ino::Plain(row)) => self.may_read_pipe(row),
             _ => true,
         }
     }
@@ -168,7 +168,7 @@ impl World {
         }
         match (&open.what, open.place().ino) {
             (What::Socket(row), _) => self.may_send(*row),
-            (_, Ino::Plain(row)) if self.pipe_of(row).is_some() => self.may_write_pipe(row, len),
+            (_, Ino::Plain(row)) => self.may_write_pipe(row, len),
             _ => true,
         }
     }
@@ -229,9 +229,8 @@ impl World {
             Ino::Plain(row) => match self.inodes.get(row).map(|inode| &inode.node) {
                 Some(Node::File(bytes)) => Ok(bytes.to_vec()),
                 Some(Node::Directory { .. }) => Err(Errno::EISDIR),
-                Some(Node::Device { .. } | Node::Fifo(_) | Node::Link(_) | Node::Socket) | None => {
-                    Err(Errno::EINVAL)
-                }
+                Some(Node::Device { .. } | Node::Fifo(_) | Node::Link(_) | Node::Socket { .. })
+                | None => Err(Errno::EINVAL),
             },
             Ino::Proc(proc) => self.read_proc(pid, proc),
             Ino::Cgroup(_) => Err(Errno::EISDIR),
@@ -260,7 +259,7 @@ impl World {
                     self.open_mut(pid, fd)?.offset = at + bytes.len() as u64;
                     Ok(bytes.len() as u64)
                 }
-                Some(Node::Directory { .. } | Node::Link(_) | Node::Socket) | None => {
+                Some(Node::Directory { .. } | Node::Link(_) | Node::Socket { .. }) | None => {
                     Err(Errno::EINVAL)
                 }
             },
@@ -305,9 +304,7 @@ impl World {
             return Err(Errno::EPERM);
         }
         self.write_bytes(row, &mut |held| {
-            if held.len() < at + bytes.len() {
-                held.resize(at + bytes.len(), 0);
-            }
+            held.resize(held.len().max(at + bytes.len()), 0);
             held[at..at + bytes.len()].copy_from_slice(bytes);
         });
         Ok(())

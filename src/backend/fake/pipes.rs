@@ -107,10 +107,12 @@ impl World {
         events
     }
 
+    /// Returns whether a file that may be a pipe is read at once.
     pub(super) fn may_read_pipe(&self, row: u32) -> bool {
         self.pipe_of(row).is_none_or(|pipe| !pipe.bytes.is_empty()) || !self.has_writer(row)
     }
 
+    /// Returns whether that many bytes are written at once to a file that may be a pipe.
     pub(super) fn may_write_pipe(&self, row: u32, len: usize) -> bool {
         let free = self.pipe_room(row);
         !self.has_reader(row) || free >= if len <= ATOMIC { len } else { 1 }

@@ -16,6 +16,10 @@ impl World {
         proc: Proc,
         space: u32,
     ) -> Result<Option<Link>, Errno> {
+        if proc.is_orphan() {
+            let leads = self.proc_attributes(proc).kind() == flags::S_IFLNK;
+            return if leads { Err(Errno::ENOENT) } else { Ok(None) };
+        }
         let text = |text: String| Some(Link::Text(text.into_bytes().into()));
         let (task, place) = match proc {
             Proc::Fixed(number) => {
@@ -180,7 +184,8 @@ impl World {
                 super::parts::unmodelled("write", "/proc/self/attr/apparmor/current")
             }
             "attr/apparmor/exec" => self.choose_label(pid, task, bytes),
-            _ => Err(Errno::EIO),
+            // Law `some_files_only_the_kernel_writes`.
+            _ => Err(Errno::EINVAL),
         }
     }
 
@@ -190,7 +195,7 @@ impl World {
         match path {
             "sys/kernel/hostname" => drop(self.set_name(pid, text, Called::Host)?),
             "sys/kernel/domainname" => drop(self.set_name(pid, text, Called::Domain)?),
-            _ if path.starts_with("sys/") => {
+            _ if Proc::Fixed(number).is_setting() => {
                 self.sysctls.insert(number.into(), [text, b"\n"].concat().into());
             }
             _ => return Err(Errno::EIO),

@@ -136,6 +136,16 @@ impl Proc {
         }
     }
 
+    /// Returns whether it is a setting, whose mode binds everybody.
+    pub(super) fn is_setting(self) -> bool {
+        matches!(self, Self::Fixed(number) if Self::path(number).starts_with("sys/"))
+    }
+
+    /// Returns whether it is of a process that is gone.
+    pub(super) fn is_orphan(self) -> bool {
+        self.task() == Some(0)
+    }
+
     pub(super) fn task(self) -> Option<Pid> {
         match self {
             Self::FdLink(pid, _)

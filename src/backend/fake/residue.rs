@@ -82,15 +82,17 @@ impl World {
                 format!("file of {} bytes, {:x}", bytes.len(), hasher.finish())
             }
             Node::Link(target) => format!("link to {}", String::from_utf8_lossy(target)),
-            Node::Socket => "socket".to_owned(),
+            Node::Socket { .. } => "socket".to_owned(),
         };
         found.insert(format!("{path}: {what}, {:o} {}:{}", inode.mode, inode.uid, inode.gid));
         let empty = BTreeMap::new();
         let entries = match &inode.node {
             Node::Directory { entries, .. } => entries,
-            Node::Device { .. } | Node::Fifo(_) | Node::File(_) | Node::Link(_) | Node::Socket => {
-                &empty
-            }
+            Node::Device { .. }
+            | Node::Fifo(_)
+            | Node::File(_)
+            | Node::Link(_)
+            | Node::Socket { .. } => &empty,
         };
         for (name, child) in entries {
             let below = format!("{path}/{}", String::from_utf8_lossy(name));

@@ -135,7 +135,7 @@ impl World {
 
     /// Makes a socket that somebody outside listens on; see [`World::received`].
     pub fn listener(&mut self, path: &str) {
-        self.put(path, Node::Socket, 0o777);
+        self.put(path, Node::Socket { listened: true }, 0o777);
     }
 
     /// Changes the owner of a path.

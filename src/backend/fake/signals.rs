@@ -148,16 +148,14 @@ impl World {
     pub(super) fn is_halted(&self, pid: Pid) -> bool {
         self.task(pid).stopped || self.is_frozen(pid)
     }
+}
 
-    pub(super) fn signal_default(&mut self, pid: Pid, signal: u32) -> Answer {
-        if signal == 0 || signal > 64 || matches!(signal, flags::SIGKILL | flags::SIGSTOP) {
-            return Err(Errno::EINVAL);
-        }
-        let task = self.task_mut(pid);
-        task.ignored &= !bit(signal);
-        task.traps.remove(&signal);
-        Ok(0)
+/// Answers who wants a signal's default: only scripts handle or ignore any, and they do not ask.
+pub(super) const fn signal_default(signal: u32) -> Answer {
+    if signal == 0 || signal > 64 || matches!(signal, flags::SIGKILL | flags::SIGSTOP) {
+        return Err(Errno::EINVAL);
     }
+    Ok(0)
 }
 
 /// Returns a signal's place in a set, which begins with the first.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 
 use super::fds::{Entry, Open, What};
-use super::files::{Ino, Name};
+use super::files::{Ino, Name, Node};
 use super::{Answer, Pid, World};
 use crate::sys::{Errno, RawFd, flags};
 
@@ -72,7 +72,8 @@ impl World {
         let place = self.find(super::walk::Walk::new(pid, crate::sys::CWD, path))?;
         self.may(pid, place.ino, 2)?;
         let Ino::Plain(inode) = place.ino else { return Err(Errno::ECONNREFUSED) };
-        if self.attributes(place.ino).kind() != flags::S_IFSOCK {
+        let node = self.inodes.get(inode).map(|inode| &inode.node);
+        if !matches!(node, Some(Node::Socket { listened: true })) {
             return Err(Errno::ECONNREFUSED);
         }
         if let Some(socket) = self.sockets.get_mut(row) {
@@ -86,6 +87,12 @@ impl World {
             What::Socket(row) => Ok(row),
             What::Named(_) | What::Pidfd(_) | What::Tree(_) => Err(Errno::ENOTSOCK),
         }
+    }
+
+    /// Returns whether a number leads to a socket of packets.
+    pub(super) fn is_packets(&self, pid: Pid, fd: RawFd) -> bool {
+        let row = self.socket_of(pid, fd).ok();
+        row.and_then(|row| self.sockets.get(row)).is_some_and(|s| s.kind == flags::SOCK_SEQPACKET)
     }
 
     /// Returns what poll(2) says of a socket.
@@ -201,6 +208,8 @@ impl World {
         let Some(message) = socket.inbox.pop_front() else {
             return match socket.peer {
                 Peer::Gone => Ok(Received { count: 0, open: None }),
+                // Law `who_is_not_connected_neither_sends_nor_receives`.
+                Peer::Never if streams => Err(Errno::EINVAL),
                 Peer::Never => Err(Errno::ENOTCONN),
                 Peer::Outside(_) | Peer::Socket(_) => Err(Errno::EAGAIN),
             };

@@ -105,7 +105,10 @@ impl World {
         };
         let next = all.iter().find(patient).or_else(|| all.first()).copied();
         if let Some(transition) = next {
+            let before = self.clone();
             self.apply(transition);
+            // Or everybody would wait for it for ever.
+            assert!(*self != before, "{transition:?} changes nothing");
         }
         next.is_some()
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use super::files::{Ino, Name, Node, Place};
+use super::files::{Ino, Inode, Name, Node, Place};
 use super::{Pid, World};
 use crate::sys::{CWD, Errno, RawFd, flags};
 
@@ -169,11 +169,20 @@ impl World {
             Ino::CgroupFile(row, _) => Ino::Cgroup(row),
             Ino::Plain(row) => match self.inodes.get(row).map(|inode| &inode.node) {
                 Some(Node::Directory { parent, .. }) => Ino::Plain(*parent),
-                Some(_) | None => ino,
+                Some(_) | None => self.holder_of(row).map_or(ino, Ino::Plain),
             },
             Ino::Proc(proc) => Ino::Proc(proc.parent()),
             Ino::Nameless | Ino::Socket(_) | Ino::Space(_) => ino,
         }
+    }
+
+    /// Returns the directory that has a name for a file.
+    fn holder_of(&self, file: u32) -> Option<u32> {
+        let has = |inode: &Inode| match &inode.node {
+            Node::Directory { entries, .. } => entries.values().any(|child| *child == file),
+            _ => false,
+        };
+        self.inodes.iter().find(|(_, inode)| has(inode)).map(|(row, _)| row)
     }
 
     /// Returns what a directory has under a name.
