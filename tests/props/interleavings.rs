@@ -175,30 +175,30 @@ fn on(kernel: &str, expected: [usize; 3]) {
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v2() {
-    on("v2", [1_930_747, 4_042_495, 78_080]);
+    on("v2", [1_930_663, 4_042_437, 78_046]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v1() {
-    on("v1", [2_802_583, 5_716_288, 103_947]);
+    on("v1", [2_802_419, 5_716_190, 103_873]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_a_hybrid_host() {
-    on("hybrid", [1_630_406, 3_277_847, 57_709]);
+    on("hybrid", [1_630_322, 3_277_797, 57_671]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_the_oldest_kernel() {
-    on("oldest", [2_078_533, 4_396_194, 78_530]);
+    on("oldest", [2_078_449, 4_396_136, 78_496]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_without_a_freezer() {
-    on("without-freezer", [2_539_959, 5_207_667, 88_023]);
+    on("without-freezer", [2_539_811, 5_207_577, 87_957]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_where_everything_is_short() {
-    on("narrow", [1_166_859, 2_423_138, 41_902]);
+    on("narrow", [1_129_705, 2_353_642, 39_766]);
 }
