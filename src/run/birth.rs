@@ -29,10 +29,11 @@ use crate::state::{Record, Stage};
 use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls, flags};
 
 use super::cgroup::Unmade;
-use super::error::{Doing, Failure};
+use super::error::{Doing, Failure, regardless};
 use super::operation::{Child, Operation, Task};
 use super::process::{Message, is_over, receive, wait};
 use super::request::{Console, Create, Stdio};
+use super::sweep::unlock;
 use super::{cgroup, hooks, identity, maps, records, streams};
 
 /// The record and the home come into being together, before anything they name.
@@ -326,8 +327,8 @@ pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result
         }
         stage_created(op)?;
     }
-    let (Some(next), Some(file)) = (op.next.take(), op.file.take()) else { return Ok(()) };
-    records::write(op.kernel, &file, &next)?;
+    let (Some(next), Some(file)) = (op.next.take(), &op.file) else { return Ok(()) };
+    records::write(op.kernel, file, &next)?;
     op.record = next;
     Ok(())
 }
@@ -335,6 +336,7 @@ pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result
 /// … and only then is the child told so.
 pub(super) fn release<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     hooks::tell(op, "created")?;
+    op.file = None;
     let Some(sync) = op.sync.take() else { return Ok(()) };
     op.kernel.send(sync.raw(), b"G").doing(|| "let the container go")
 }
@@ -355,6 +357,11 @@ pub(super) fn launch<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fai
         Err(errno) => return Err(Failure::new("let the container go", errno)),
     }
     op.sync = None;
+    if let Some(file) = op.file.take() {
+        // execve(2) closes the socket and the record one after the other: whoever is told that the
+        // program runs must not find it nascent. What fails here, it does in a moment.
+        regardless(unlock(&file));
+    }
     Ok(())
 }
 

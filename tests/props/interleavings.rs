@@ -175,30 +175,30 @@ fn on(kernel: &str, expected: [usize; 3]) {
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v2() {
-    on("v2", [1_930_663, 4_042_437, 78_046]);
+    on("v2", [1_841_619, 3_836_908, 77_663]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v1() {
-    on("v1", [2_802_419, 5_716_190, 103_873]);
+    on("v1", [2_692_620, 5_462_508, 103_667]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_a_hybrid_host() {
-    on("hybrid", [1_630_322, 3_277_797, 57_671]);
+    on("hybrid", [1_562_714, 3_120_462, 57_632]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_the_oldest_kernel() {
-    on("oldest", [2_078_449, 4_396_136, 78_496]);
+    on("oldest", [1_981_166, 4_168_354, 78_113]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_without_a_freezer() {
-    on("without-freezer", [2_539_811, 5_207_577, 87_957]);
+    on("without-freezer", [2_436_597, 4_968_554, 87_686]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_where_everything_is_short() {
-    on("narrow", [1_129_705, 2_353_642, 39_766]);
+    on("narrow", [1_075_128, 2_226_143, 39_604]);
 }
