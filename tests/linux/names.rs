@@ -39,7 +39,6 @@ numbers! {
     CHDIR = SYS_chdir;
     FCHDIR = SYS_fchdir;
     FCHMOD = SYS_fchmod;
-    FSTATFS = SYS_fstatfs;
     UMASK = SYS_umask;
     GETEUID = SYS_geteuid;
     SETSID = SYS_setsid;
@@ -47,6 +46,7 @@ numbers! {
     SETRESUID = SYS_setresuid;
     SETRESGID = SYS_setresgid;
     CAPSET = SYS_capset;
+    FSTATFS = SYS_fstatfs;
     PIVOT_ROOT = SYS_pivot_root;
     PRCTL = SYS_prctl;
     CHROOT = SYS_chroot;
