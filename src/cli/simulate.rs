@@ -16,7 +16,7 @@ use crate::backend::fake::{Named, Profile};
 use crate::backend::linux::Linux;
 use crate::sys::{Errno, Syscalls, TABLE, flags};
 use crate::testing::faults::{LIES, errors};
-use crate::testing::lifecycle::{Before, Judge, Request, set};
+use crate::testing::lifecycle::{Before, Judge, Request, try_set};
 use crate::testing::{Count, Counterexample, Moment, Never, Scene, Story};
 
 use super::args::{Flag, Parsed};
@@ -58,7 +58,8 @@ pub(super) const FLAGS: &[Flag] = &[
 pub(super) const TEXT: &str = "   Requests: create, run, start, kill, delete, delete-force, state. \
     Each is a client, on a\n   kernel in memory; nothing happens on this one. What has to hold: \
     nobody else is signalled,\n   the status is the truth, nobody waits for ever, and one delete \
-    --force leaves nothing.";
+    --force leaves nothing.\n   Three requests can be many millions of states: bound them by \
+    --max-states.";
 
 /// How often the bar is drawn, and after how many states the clock is looked at.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -89,7 +90,7 @@ pub(super) fn simulate(_: &Session<'_>, parsed: &Parsed) -> Result<u8, Problem> 
     let format = format(parsed)?;
     let setting = Setting::new(parsed)?;
     let profile = setting.profile();
-    let mut scene = setting.scene(&profile);
+    let mut scene = setting.scene(&profile)?;
     let mut judge = Judge::new(&profile);
     let mut never = Never::new(setting.never.as_slice());
     let mut oracle = |moment: &Moment<'_, '_>| {
@@ -174,9 +175,12 @@ impl Setting {
         (self.profile.1)()
     }
 
-    fn scene(&self, profile: &Profile) -> Scene<'static> {
+    fn scene(&self, profile: &Profile) -> Result<Scene<'static>, Problem> {
         let every = TABLE.iter().flat_map(|row| errors(row).map(|errno| (row.name, errno)));
-        let scene = Scene::new(set(self.before, profile))
+        let before = try_set(self.before, profile);
+        let before =
+            before.map_err(|error| Problem::of(format!("--from {}", self.before), error))?;
+        let scene = Scene::new(before)
             .deaths(self.deaths)
             .faults(self.faults)
             .depth(self.depth.unwrap_or(u32::MAX))
@@ -186,7 +190,9 @@ impl Setting {
         } else {
             scene.faults_among(self.chosen.iter().copied())
         };
-        self.clients().into_iter().fold(scene, |scene, (name, one)| scene.client(name, one.body()))
+        let with =
+            |scene: Scene<'static>, (name, one): (String, Request)| scene.client(name, one.body());
+        Ok(self.clients().into_iter().fold(scene, with))
     }
 
     /// The clients by names of their own: of two that ask the same, the second is `create-2`.

@@ -77,20 +77,20 @@ impl Home {
 
     /// Tells no container from one whose record a power cut took.
     fn missing<K: Kernel>(&self, kernel: &K) -> Result<Loaded, Failure> {
-        match kernel.stat(CWD, &self.name()?, flags::AT_SYMLINK_NOFOLLOW) {
-            Ok(stat) if stat.is_directory() => {
-                // A home moved away between the two looks is no damage: look once more.
-                let path = self.file("record.json")?;
-                match kernel.stat(CWD, &path, 0) {
-                    Ok(_) => self.load(kernel),
-                    Err(Errno::ENOENT) => {
-                        Ok(Loaded::Damaged(format!("{}/{}: no record", self.root, self.id)))
-                    }
-                    Err(errno) => Err(Failure::new(format!("look for {}", show(&path)), errno)),
-                }
+        let name = self.name()?;
+        let what = || format!("look for {}", show(&name));
+        let how = flags::O_RDONLY | flags::O_DIRECTORY | flags::O_NOFOLLOW;
+        let home = match kernel.open(CWD, &name, how) {
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(Loaded::Absent),
+            home => home.doing(what)?,
+        };
+        match kernel.stat(home.raw(), c"record.json", 0) {
+            Err(Errno::ENOENT) if names(kernel, &name, &home).doing(what)? => {
+                Ok(Loaded::Damaged(format!("{}/{}: no record", self.root, self.id)))
             }
-            Ok(_) | Err(Errno::ENOENT) => Ok(Loaded::Absent),
-            Err(errno) => Err(Failure::new(format!("look for {}/{}", self.root, self.id), errno)),
+            // One that has come, or was moved away, between the two looks is no damage.
+            Ok(_) | Err(Errno::ENOENT) => self.load(kernel),
+            Err(errno) => Err(Failure::new(format!("look for a record in {}", show(&name)), errno)),
         }
     }
 

@@ -171,14 +171,24 @@ pub fn smallest() -> Create {
 /// Panics if the container cannot be made: on a profile without the calls that it takes.
 #[must_use]
 pub fn set(before: Before, profile: &Profile) -> World {
+    match try_set(before, profile) {
+        Ok(world) => world,
+        Err(error) => panic!("a container that is {before} cannot be had: {error}"),
+    }
+}
+
+/// Returns the same, where it can be had.
+///
+/// # Errors
+///
+/// Why it cannot: without a freezer, say, nothing is paused.
+pub fn try_set(before: Before, profile: &Profile) -> Result<World, Error> {
     let world = RefCell::new(machine(profile.clone()));
     let pid = world.borrow_mut().client();
-    if let Err(error) = bring(&world, pid, before) {
-        panic!("a container that is {before} cannot be had: {error}");
-    }
+    bring(&world, pid, before)?;
     world.borrow_mut().end_client(pid);
     World::settle(&world);
-    world.into_inner()
+    Ok(world.into_inner())
 }
 
 fn bring(world: &RefCell<World>, pid: Pid, before: Before) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::scene::Moment;
+use super::scene::{End, Moment};
 use crate::backend::fake::History;
 
 /// Fails where a client is answered, or tells in the end, what nobody expects.
@@ -54,6 +54,8 @@ impl Never {
         let mut at = moment.state.actors[place].at;
         if let Some(told) = histories.told(at) {
             self.line(&format!("{name}: {told}"))?;
+        } else if moment.clients().nth(place).is_some_and(|(_, end)| end == Some(End::Killed)) {
+            self.line(&format!("{name}: killed"))?;
         }
         let mut new = Vec::new();
         while !self.clean.contains(&at) {

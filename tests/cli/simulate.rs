@@ -42,12 +42,23 @@ fn a_walk_is_told_by_what_it_has_covered() {
 }
 
 #[test]
+fn what_a_kernel_cannot_have_is_told() {
+    let cli = Cli::new("");
+    let said = cli.say("simulate --profile without-freezer --from paused state");
+    assert_eq!((said.status, said.out.as_str()), (1, ""));
+    assert!(said.err.starts_with("--from paused: "), "{}", said.err);
+    let killed = cli.say("simulate --deaths 1 --never killed create");
+    assert_eq!((killed.status, killed.err.as_str()), (1, "never: create: killed\n"));
+}
+
+#[test]
 fn a_failure_is_told_by_its_reason_a_diagram_and_a_line_that_replays_it() {
     let cli = Cli::new("");
     let said = cli.say(FOUND);
     assert_eq!((said.status, said.err.as_str()), (1, "never: state: stopped\n"));
     let (diagram, replay) = diagram(&said);
     insta::assert_snapshot!(format!("{diagram}\n\n{replay}"));
+    assert!(include_str!("../../README.md").contains(&replay), "README shows {replay}");
     // As a shell reads it.
     let run = |line: &str| {
         let path = std::env::join_paths([cli.place.path()]).unwrap();
