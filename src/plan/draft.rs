@@ -28,6 +28,8 @@ const FILE_MODE: u32 = 0o644;
 /// What a target has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leaf {
+    /// A directory, even in a procfs that only links lead to.
+    Anywhere,
     /// A directory.
     Directory,
     /// Anything but a directory; made as an empty file.
@@ -71,8 +73,6 @@ pub(super) struct Draft<'a> {
     /// Whether the resource limits are set.
     pub(super) limited: bool,
     given: Vec<Given>,
-    /// The type of file system that no target lies on because of links.
-    barred: u32,
     left: u32,
     nul: bool,
     /// What was mounted so far, by target, and whether it began empty.
@@ -94,7 +94,6 @@ impl<'a> Draft<'a> {
             user_namespace: false,
             limited: false,
             given,
-            barred: PROC_SUPER_MAGIC,
             left: 0,
             nul: false,
             mounted: BTreeMap::new(),
@@ -224,16 +223,7 @@ impl<'a> Draft<'a> {
         self.b.call(Call::Write { fd, bytes });
     }
 
-    /// Opens a path below the container's root, wherever links lead; what is missing is made.
-    pub(super) fn anywhere(&mut self, path: &str, leaf: Leaf) -> Slot {
-        let barred = std::mem::take(&mut self.barred);
-        let slot = self.target(path, leaf);
-        self.barred = barred;
-        slot
-    }
-
-    /// Opens a path below the container's root, but not in a procfs that only links lead to; what
-    /// is missing is made.
+    /// Opens a path below the container's root; what is missing is made.
     pub(super) fn target(&mut self, path: &str, leaf: Leaf) -> Slot {
         let slot = self.b.take();
         self.target_into(path, leaf, slot);
@@ -244,7 +234,7 @@ impl<'a> Draft<'a> {
         if self.surely_missing(path) {
             return self.make(path, leaf, slot);
         }
-        let call = self.resolving(path, leaf);
+        let call = self.resolving(path, leaf, RESOLVE_NO_SYMLINKS);
         if path.is_empty() {
             return self.b.push(Act::Call(call), OnError::Fail, slot);
         }
@@ -254,9 +244,9 @@ impl<'a> Draft<'a> {
         }
         let (missing, linked) = match leaf {
             Leaf::PlainDirectory => (self.b.open_or_skip(call, slot, &[Errno::ENOENT]), None),
-            Leaf::Directory | Leaf::File | Leaf::Shared => {
+            Leaf::Anywhere | Leaf::Directory | Leaf::File | Leaf::Shared => {
                 let refusals: [&[Errno]; 2] = [&[Errno::ENOENT], &[Errno::ELOOP]];
-                let (missing, linked) = self.b.open_or_split(plain(call), slot, refusals);
+                let (missing, linked) = self.b.open_or_split(call, slot, refusals);
                 (missing, Some(linked))
             }
         };
@@ -281,7 +271,7 @@ impl<'a> Draft<'a> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let above = match leaf {
             Leaf::Directory | Leaf::File | Leaf::Shared => Leaf::Directory,
-            Leaf::PlainDirectory => Leaf::PlainDirectory,
+            Leaf::Anywhere | Leaf::PlainDirectory => leaf,
         };
         let dev = if parent == "dev" { self.dev_if_empty() } else { None };
         let dir = match (parent, dev) {
@@ -294,7 +284,7 @@ impl<'a> Draft<'a> {
         };
         let name = self.text(name);
         let making = match leaf {
-            Leaf::Directory | Leaf::PlainDirectory => {
+            Leaf::Anywhere | Leaf::Directory | Leaf::PlainDirectory => {
                 Call::Mkdirat { dir, path: name, mode: DIRECTORY_MODE }
             }
             Leaf::Shared => Call::Mkdirat { dir, path: name, mode: SHARED_MODE },
@@ -303,8 +293,10 @@ impl<'a> Draft<'a> {
         self.b.call_or(making, &[Errno::EEXIST]);
         self.made.insert(path.to_owned());
         let act = match leaf {
-            Leaf::PlainDirectory => Act::Call(self.resolving(path, leaf)),
-            Leaf::Directory | Leaf::File | Leaf::Shared => self.reaching(path, leaf),
+            Leaf::PlainDirectory => Act::Call(self.resolving(path, leaf, RESOLVE_NO_SYMLINKS)),
+            Leaf::Anywhere | Leaf::Directory | Leaf::File | Leaf::Shared => {
+                self.reaching(path, leaf)
+            }
         };
         self.b.push(act, OnError::Fail, slot);
     }
@@ -313,11 +305,12 @@ impl<'a> Draft<'a> {
     /// own procfs is nobody's to cover (CVE-2019-16884).
     fn reaching(&mut self, path: &str, leaf: Leaf) -> Act {
         let mode = match leaf {
-            Leaf::Directory | Leaf::PlainDirectory => S_IFDIR | DIRECTORY_MODE,
+            Leaf::Anywhere | Leaf::Directory | Leaf::PlainDirectory => S_IFDIR | DIRECTORY_MODE,
             Leaf::File => S_IFREG | FILE_MODE,
             Leaf::Shared => S_IFDIR | SHARED_MODE,
         };
-        Act::Reach { dir: self.root, path: self.text(path), mode, barred: self.barred }
+        let barred = if leaf == Leaf::Anywhere { 0 } else { PROC_SUPER_MAGIC };
+        Act::Reach { dir: self.root, path: self.text(path), mode, barred }
     }
 
     /// Returns the mount at `/dev`, opened once, if it began empty.
@@ -326,7 +319,7 @@ impl<'a> Draft<'a> {
             return None;
         }
         if self.dev.is_none() {
-            let call = self.resolving("dev", Leaf::Directory);
+            let call = self.resolving("dev", Leaf::Directory, 0);
             self.dev = Some(self.b.open(call));
         }
         self.dev.map(handle)
@@ -340,12 +333,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn resolving(&mut self, path: &str, leaf: Leaf) -> Call<Compiled> {
-        let (flags, links) = match leaf {
-            Leaf::Directory | Leaf::Shared => (O_DIRECTORY, 0),
-            Leaf::File => (0, 0),
-            Leaf::PlainDirectory => (O_DIRECTORY, RESOLVE_NO_SYMLINKS),
-        };
+    /// Returns the walk to a path below the container's root; `links` may forbid those.
+    fn resolving(&mut self, path: &str, leaf: Leaf, links: u64) -> Call<Compiled> {
+        let flags = if leaf == Leaf::File { 0 } else { O_DIRECTORY };
         let path = self.text(if path.is_empty() { "." } else { path });
         Call::Openat2 {
             dir: self.root,
@@ -358,7 +348,7 @@ impl<'a> Draft<'a> {
 
     /// Opens what was just mounted below the container's root.
     pub(super) fn reopen(&mut self, path: &str) -> Slot {
-        let call = self.resolving(path, Leaf::File);
+        let call = self.resolving(path, Leaf::File, 0);
         self.b.open(call)
     }
 
@@ -418,16 +408,6 @@ pub(super) enum Content {
     Empty,
     /// Something, or nobody knows what.
     Some,
-}
-
-/// Returns the same walk without links.
-const fn plain(call: Call<Compiled>) -> Call<Compiled> {
-    match call {
-        Call::Openat2 { dir, path, flags, mode, resolve } => {
-            Call::Openat2 { dir, path, flags, mode, resolve: resolve | RESOLVE_NO_SYMLINKS }
-        }
-        other => other,
-    }
 }
 
 pub(super) const fn handle(slot: Slot) -> Handle {

@@ -32,6 +32,10 @@ pub(super) fn stops(hooks: &Hooks) -> bool {
     !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty() || any_within(hooks)
 }
 
+/// The mask of hooks that run before the container's root is entered: what they make is nobody
+/// else's to write, though the program's own mask is clear then.
+pub(super) const MASK: u32 = 0o022;
+
 /// What hooks of one kind have in common.
 #[derive(Clone, Copy)]
 pub(super) struct Kind<'s> {
@@ -44,10 +48,9 @@ pub(super) struct Kind<'s> {
 }
 
 impl<'s> Kind<'s> {
-    /// Hooks that run before the container's root is entered. What they make is nobody else's to
-    /// write, though the program's own mask is clear then.
+    /// Hooks that run before the container's root is entered.
     pub(super) const fn create(env: &'s [String]) -> Self {
-        Self { name: "createContainer", env, umask: 0o022 }
+        Self { name: "createContainer", env, umask: MASK }
     }
 
     /// Hooks that run as the program will.

@@ -189,7 +189,7 @@ pub fn hook(hook: &Hook, host: &Host, bundle: &str, env: &[String]) -> Result<Pl
     // A bundle may be gone before its container is.
     draft.b.call_or(Call::Chdir { path }, &[Errno::EACCES, Errno::ENOENT, Errno::ENOTDIR]);
     draft.about(format!("fork/exec {}", hook.path));
-    hooks::become_hook(&mut draft, hook, env, 0o022);
+    hooks::become_hook(&mut draft, hook, env, hooks::MASK);
     let (program, executable) = (draft.finish()?, hook.path.clone());
     let (namespaces, forks, mapped, hooks_stop) = (0, false, false, false);
     checked(Plan { program, namespaces, given, forks, mapped, hooks_stop, executable })

@@ -331,7 +331,7 @@ fn travel(draft: &mut Draft<'_>, placed: &Placed<'_>, mount: &Mount) {
 fn change(draft: &mut Draft<'_>, placed: &Placed<'_>, flags: u64) {
     let (parent, name) = placed.path.rsplit_once('/').unwrap_or(("", placed.path));
     match placed.leaf {
-        Leaf::Directory | Leaf::PlainDirectory | Leaf::Shared => {
+        Leaf::Anywhere | Leaf::Directory | Leaf::PlainDirectory | Leaf::Shared => {
             draft.b.call(Call::Fchdir { fd: handle(placed.mount) });
             draft.mount(Mounting { target: ".", flags, ..Mounting::default() });
         }

@@ -37,7 +37,7 @@ pub(super) fn directory(draft: &mut Draft<'_>, process: &Process, missing: Missi
             let path = draft.text("/");
             return draft.b.call(Call::Chdir { path });
         }
-        Missing::Made => draft.anywhere(&normal(&process.cwd), Leaf::Directory),
+        Missing::Made => draft.target(&normal(&process.cwd), Leaf::Anywhere),
         Missing::Refused => {
             let path = draft.text(&process.cwd);
             let flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
@@ -81,11 +81,12 @@ pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, start: Start, hoo
         draft.b.call(Call::Dup3 { old: gate, new: sync, flags });
         draft.await_byte(gate);
     }
-    hooks::run(draft, hooks::Kind::start(&environment(draft, process), umask), hooks);
+    let env = environment(draft, process);
+    hooks::run(draft, hooks::Kind::start(&env, umask), hooks);
     if filtered && process.no_new_privs {
         creds::filter(draft);
     }
-    execute(draft, process, &candidates);
+    execute(draft, process, &candidates, &env);
 }
 
 /// Returns where the program may be, in the order in which it is looked for.
@@ -137,11 +138,10 @@ fn probe(draft: &mut Draft<'_>, process: &Process, candidates: &[String]) {
     }
 }
 
-fn execute(draft: &mut Draft<'_>, process: &Process, candidates: &[String]) {
+fn execute(draft: &mut Draft<'_>, process: &Process, candidates: &[String], env: &[String]) {
     // The program is there: what fails is to execute it, say for want of its interpreter.
     draft.about(format!("exec {}", process.args.first().map_or("", String::as_str)));
     let argv = draft.list(process.args.iter().map(String::as_str));
-    let env = environment(draft, process);
     let envp = draft.list(env.iter().map(String::as_str));
     let (last, earlier) = match candidates.split_last() {
         Some((last, earlier)) => (last.as_str(), earlier),
@@ -160,7 +160,7 @@ fn environment(draft: &Draft<'_>, process: &Process) -> Vec<String> {
     let home = draft.situation.home.filter(|_| !has_home(process));
     let home = home.map(|home| format!("HOME={home}"));
     let given = process.env.iter().filter(|entry| home.is_none() || *entry != "HOME=");
-    given.cloned().chain(home.clone()).collect()
+    given.chain(&home).cloned().collect()
 }
 
 fn has_home(process: &Process) -> bool {
