@@ -3,6 +3,7 @@
 //! **Invariant:** a profile confines nothing here: what it forbids to a payload, a script does not
 //! do, and a process of the runtime's is under none.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::profile::AppArmor;
@@ -28,25 +29,23 @@ impl Labels {
     }
 }
 
+/// Returns a label as a file says it.
+fn told(label: &str) -> Vec<u8> {
+    let mode = if label == UNCONFINED { "" } else { " (enforce)" };
+    format!("{label}{mode}\n").into_bytes()
+}
+
 impl World {
     /// Returns what `attr/apparmor/current` of a process says.
     pub(super) fn label(&self, task: Pid) -> Result<Vec<u8>, Errno> {
         self.asked_of_apparmor()?;
-        Ok(match &self.task(task).labels.own {
-            Some(profile) => format!("{profile} (enforce)\n"),
-            None => format!("{UNCONFINED}\n"),
-        }
-        .into_bytes())
+        Ok(told(self.task(task).labels.own.as_deref().unwrap_or(UNCONFINED)))
     }
 
     /// Returns what `attr/apparmor/exec` of any process says: the reader's own next label.
     pub(super) fn next_label(&self, reader: Pid) -> Result<Vec<u8>, Errno> {
         self.asked_of_apparmor()?;
-        match self.task(reader).labels.next.as_deref() {
-            None => Err(Errno::EINVAL),
-            Some(UNCONFINED) => Ok(format!("{UNCONFINED}\n").into_bytes()),
-            Some(profile) => Ok(format!("{profile} (enforce)\n").into_bytes()),
-        }
+        self.task(reader).labels.next.as_deref().map(told).ok_or(Errno::EINVAL)
     }
 
     /// Writes to `attr/apparmor/exec`: what label the process wants at execve(2).
@@ -73,7 +72,7 @@ impl World {
     /// # Errors
     ///
     /// EINVAL where no security module answers.
-    fn asked_of_apparmor(&self) -> Result<&std::collections::BTreeSet<&'static str>, Errno> {
+    fn asked_of_apparmor(&self) -> Result<&BTreeSet<&'static str>, Errno> {
         match &self.profile.apparmor {
             AppArmor::On(profiles) => Ok(profiles),
             AppArmor::Absent | AppArmor::Off => Err(Errno::EINVAL),
