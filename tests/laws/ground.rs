@@ -283,3 +283,50 @@ fn add_pause(builder: &mut Builder) {
 const fn mode(how: u64) -> u64 {
     if how & flags::O_CREAT == 0 { 0 } else { 0o644 }
 }
+
+/// Performs a program in a mount namespace whose changes stay inside.
+pub(crate) fn apart<K: Kernel>(
+    ground: &Ground<'_, K>,
+    write: impl FnOnce(&mut Builder, &dyn Fn(&str) -> String),
+) -> Option<(u16, Errno)> {
+    ground.alone(flags::CLONE_NEWNS, |b| within(ground, b, write))
+}
+
+/// Returns the lines of mountinfo below the law's own directory after such a program.
+pub(crate) fn mount_lines<K: Kernel>(
+    ground: &Ground<'_, K>,
+    write: impl FnOnce(&mut Builder, &dyn Fn(&str) -> String),
+) -> Vec<String> {
+    let how = How { namespaces: flags::CLONE_NEWNS, ..How::default() };
+    let born = ground.paused(how, |b| within(ground, b, write));
+    let text = ground.read(&format!("/proc/{}/mountinfo", born.pid)).unwrap();
+    let below = |line: &&str| place(line).starts_with(&format!("{}/", ground.place.directory));
+    text.lines().filter(below).map(ToOwned::to_owned).collect()
+}
+
+fn within<K: Kernel>(
+    ground: &Ground<'_, K>,
+    b: &mut Builder,
+    write: impl FnOnce(&mut Builder, &dyn Fn(&str) -> String),
+) {
+    mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
+    write(b, &|path| ground.at(path).into_string().unwrap());
+}
+
+/// Returns where a mount lies, of a line of mountinfo.
+pub(crate) fn place(line: &str) -> &str {
+    line.split(' ').nth(4).unwrap()
+}
+
+/// Returns a mount(2) of a source on a target, of a kind.
+pub(crate) fn mounting(b: &mut Builder, texts: [&str; 3], flags: u64) -> Call<Compiled> {
+    let [source, target, kind] = texts.map(|text| b.text(text));
+    let data = b.text("");
+    Call::Mount { source, target, kind, flags, data }
+}
+
+/// Adds one that must succeed.
+pub(crate) fn mount(b: &mut Builder, texts: [&str; 3], flags: u64) {
+    let call = mounting(b, texts, flags);
+    b.call(call);
+}

@@ -1,15 +1,14 @@
 //! Mounts: made, moved, changed and unmade by children in namespaces of their own.
 
-use cofferdam::sys::{Builder, Call, Errno, Handle, Kernel, flags};
+use cofferdam::sys::{Builder, Call, Errno, Handle, flags};
 
-use crate::Ground;
-use crate::laws::ground::refuse;
+use crate::laws::ground::{apart, mount, refuse};
 
 crate::laws! {
     fn a_mount_stays_in_its_namespace(ground) {
         ground.directory("m");
         ground.file("m/below", b"");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             refuse_open(b, &at("m/below"), Errno::ENOENT);
         });
@@ -21,7 +20,7 @@ crate::laws! {
         ground.directory("m");
         // Without MS_PRIVATE first, what a child mounts under a shared mount is seen outside;
         // here both ends are the child's own, so that nothing is left.
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             mount(b, ["", &at("m"), ""], flags::MS_SHARED);
             for directory in ["m/a", "m/b"] {
@@ -37,7 +36,7 @@ crate::laws! {
 
     fn a_private_bind_does_not_spread(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             mount(b, ["", &at("m"), ""], flags::MS_PRIVATE);
             for directory in ["m/a", "m/b"] {
@@ -53,7 +52,7 @@ crate::laws! {
 
     fn a_read_only_mount_is_erofs(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             mount(b, ["", &at("m"), ""], flags::MS_REMOUNT | flags::MS_BIND | flags::MS_RDONLY);
             mkdir_or(b, &at("m/d"), Errno::EROFS);
@@ -65,7 +64,7 @@ crate::laws! {
 
     fn a_read_only_file_system_is_erofs_until_it_is_remounted(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], flags::MS_RDONLY);
             mkdir_or(b, &at("m/d"), Errno::EROFS);
             mount(b, ["", &at("m"), ""], flags::MS_REMOUNT | flags::MS_BIND);
@@ -80,7 +79,7 @@ crate::laws! {
         for directory in ["a", "b", "a/sub"] {
             ground.directory(directory);
         }
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, [&at("a"), &at("b"), ""], flags::MS_BIND);
             open(b, &at("b/sub"), flags::O_DIRECTORY);
         });
@@ -91,7 +90,7 @@ crate::laws! {
         for directory in ["a", "b", "c", "a/sub"] {
             ground.directory(directory);
         }
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("a/sub"), "tmpfs"], 0);
             mkdir(b, &at("a/sub/inner"));
             mount(b, [&at("a"), &at("b"), ""], flags::MS_BIND);
@@ -105,7 +104,7 @@ crate::laws! {
     fn a_directory_over_a_file_is_enotdir(ground) {
         ground.directory("d");
         ground.file("f", b"");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, [&at("d"), &at("f"), ""], flags::MS_BIND);
         });
         assert_eq!(answer.map(|(_, errno)| errno), Some(Errno::ENOTDIR));
@@ -113,31 +112,31 @@ crate::laws! {
 
     fn an_unknown_file_system_is_enodev(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| mount(b, ["x", &at("m"), "nothingfs"], 0));
+        let answer = apart(ground, |b, at| mount(b, ["x", &at("m"), "nothingfs"], 0));
         assert_eq!(answer.map(|(_, errno)| errno), Some(Errno::ENODEV));
     }
 
     fn a_mount_on_nothing_is_enoent(ground) {
-        let answer = alone(ground, |b, at| mount(b, ["x", &at("m"), "tmpfs"], 0));
+        let answer = apart(ground, |b, at| mount(b, ["x", &at("m"), "tmpfs"], 0));
         assert_eq!(answer.map(|(_, errno)| errno), Some(Errno::ENOENT));
     }
 
     fn two_propagations_at_once_are_einval(ground) {
         let both = flags::MS_PRIVATE | flags::MS_SLAVE;
-        let answer = alone(ground, |b, _| mount(b, ["", "/", ""], both));
+        let answer = apart(ground, |b, _| mount(b, ["", "/", ""], both));
         assert_eq!(answer.map(|(_, errno)| errno), Some(Errno::EINVAL));
     }
 
     fn propagation_of_what_is_no_mount_is_einval(ground) {
         ground.directory("d");
-        let answer = alone(ground, |b, at| mount(b, ["", &at("d"), ""], flags::MS_PRIVATE));
+        let answer = apart(ground, |b, at| mount(b, ["", &at("d"), ""], flags::MS_PRIVATE));
         assert_eq!(answer.map(|(_, errno)| errno), Some(Errno::EINVAL));
     }
 
     fn an_unbindable_mount_is_not_bound(ground) {
         ground.directory("m");
         ground.directory("b");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             mount(b, ["", &at("m"), ""], flags::MS_UNBINDABLE);
             mount(b, [&at("m"), &at("b"), ""], flags::MS_BIND);
@@ -147,13 +146,13 @@ crate::laws! {
 
     fn umount_of_what_is_no_mount_is_einval(ground) {
         ground.directory("d");
-        let answer = alone(ground, |b, at| umount(b, &at("d"), 0));
+        let answer = apart(ground, |b, at| umount(b, &at("d"), 0));
         assert_eq!(answer.map(|(_, errno)| errno), Some(Errno::EINVAL));
     }
 
     fn umount_of_what_is_used_is_ebusy_and_detached_lazily(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             let path = b.text(&at("m"));
             b.call(Call::Chdir { path });
@@ -168,7 +167,7 @@ crate::laws! {
     fn umount_gives_the_directory_back(ground) {
         ground.directory("m");
         ground.directory("m/below");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             umount(b, &at("m"), 0);
             open(b, &at("m/below"), 0);
@@ -178,7 +177,7 @@ crate::laws! {
 
     fn rmdir_of_a_mount_point_is_ebusy(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             let path = b.text(&at("m"));
             b.call(Call::Unlinkat { dir: Handle::CWD, path, flags: flags::AT_REMOVEDIR });
@@ -188,7 +187,7 @@ crate::laws! {
 
     fn rename_of_a_mount_point_is_ebusy(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             let (from, to) = (b.text(&at("m")), b.text(&at("n")));
             let dir = Handle::CWD;
@@ -201,7 +200,7 @@ crate::laws! {
         for directory in ["a", "b", "a/sub"] {
             ground.directory(directory);
         }
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             let (dir, empty) = (Handle::CWD, b.text(""));
             let (from, to) = (b.text(&at("a")), b.text(&at("b")));
             let how = flags::OPEN_TREE_CLONE | flags::OPEN_TREE_CLOEXEC | flags::AT_RECURSIVE;
@@ -231,7 +230,7 @@ crate::laws! {
 
     fn a_mount_moves_onto_what_it_covered_and_what_it_covers_is_still_open(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             mount(b, ["", &at("m"), ""], flags::MS_PRIVATE);
             mkdir(b, &at("m/t"));
@@ -266,7 +265,7 @@ crate::laws! {
 
     fn attributes_of_what_is_no_mount_are_einval(ground) {
         ground.directory("d");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             let (dir, path) = (Handle::CWD, b.text(&at("d")));
             let set = flags::MOUNT_ATTR_RDONLY;
             b.call(Call::MountSetattr { dir, path, flags: 0, set, clear: 0, propagation: 0 });
@@ -276,7 +275,7 @@ crate::laws! {
 
     fn open_tree_of_nothing_is_enoent_and_of_unknown_bits_einval(ground) {
         for (how, errno) in [(flags::OPEN_TREE_CLONE, Errno::ENOENT), (0x4000, Errno::EINVAL)] {
-            let answer = alone(ground, |b, at| {
+            let answer = apart(ground, |b, at| {
                 let (dir, path) = (Handle::CWD, b.text(&at("nothing")));
                 b.call(Call::OpenTree { dir, path, flags: how });
             });
@@ -286,7 +285,7 @@ crate::laws! {
 
     fn a_device_on_a_nodev_mount_is_eacces(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], flags::MS_NODEV);
             let (dir, path) = (Handle::CWD, b.text(&at("m/null")));
             let mode = flags::S_IFCHR | 0o666;
@@ -298,7 +297,7 @@ crate::laws! {
 
     fn an_executable_on_a_noexec_mount_is_eacces(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["/bin", &at("m"), ""], flags::MS_BIND);
             let again = flags::MS_BIND | flags::MS_REMOUNT | flags::MS_NOEXEC;
             mount(b, ["", &at("m"), ""], again);
@@ -311,7 +310,7 @@ crate::laws! {
 
     fn pivot_root_onto_itself_and_detach_leaves_the_new_root_only(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
             mkdir(b, &at("m/inside"));
             let path = b.text(&at("m"));
@@ -328,7 +327,7 @@ crate::laws! {
 
     fn pivot_root_to_what_is_no_mount_is_einval(ground) {
         ground.directory("d");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             let path = b.text(&at("d"));
             b.call(Call::PivotRoot { new_root: path, put_old: path });
         });
@@ -339,7 +338,7 @@ crate::laws! {
     fn chroot_is_where_absolute_paths_begin(ground) {
         ground.directory("d");
         ground.directory("d/inside");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             let path = b.text(&at("d"));
             b.call(Call::Chroot { path });
             open(b, "/inside", flags::O_DIRECTORY);
@@ -352,7 +351,7 @@ crate::laws! {
     fn chroot_to_a_file_is_enotdir_and_to_nothing_enoent(ground) {
         ground.file("f", b"");
         for (path, errno) in [("f", Errno::ENOTDIR), ("n", Errno::ENOENT)] {
-            let answer = alone(ground, |b, at| {
+            let answer = apart(ground, |b, at| {
                 let path = b.text(&at(path));
                 b.call(Call::Chroot { path });
             });
@@ -362,7 +361,7 @@ crate::laws! {
 
     fn a_user_without_rights_does_not_mount(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             b.call(Call::Setresuid { uid: 1000 });
             mount(b, ["tmpfs", &at("m"), "tmpfs"], 0);
         });
@@ -376,24 +375,6 @@ crate::laws! {
         assert_eq!((fields[3], fields[4]), ("/", "/proc"));
         assert!(fields[5].starts_with("rw"));
     }
-}
-
-/// Performs a program in a mount namespace whose changes stay inside.
-fn alone<K: Kernel>(
-    ground: &Ground<'_, K>,
-    write: impl FnOnce(&mut Builder, &dyn Fn(&str) -> String),
-) -> Option<(u16, Errno)> {
-    let at = |path: &str| ground.at(path).into_string().unwrap();
-    ground.alone(flags::CLONE_NEWNS, |b| {
-        mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
-        write(b, &at);
-    })
-}
-
-fn mount(builder: &mut Builder, texts: [&str; 3], how: u64) {
-    let [source, target, kind] = texts.map(|text| builder.text(text));
-    let data = builder.text("");
-    builder.call(Call::Mount { source, target, kind, flags: how, data });
 }
 
 fn umount(builder: &mut Builder, target: &str, how: u32) {

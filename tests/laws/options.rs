@@ -5,7 +5,7 @@ use std::cell::Cell;
 use cofferdam::sys::{Builder, Call, Errno, Fd, Handle, Kernel, RawFd, flags};
 
 use crate::Ground;
-use crate::laws::ground::{How, SOCKET, refuse};
+use crate::laws::ground::{How, SOCKET, mount, mount_lines, place, refuse};
 use crate::laws::sockets::receive;
 
 crate::laws! {
@@ -169,7 +169,7 @@ crate::laws! {
             (&[flags::MS_UNBINDABLE, flags::MS_PRIVATE], ""),
             (&[flags::MS_UNBINDABLE, flags::MS_SHARED], "shared"),
         ] {
-            let lines = lines(ground, |b, at| {
+            let lines = mount_lines(ground, |b, at| {
                 mount(b, ["src", &at("m"), "tmpfs"], 0);
                 for kind in asked {
                     mount(b, ["", &at("m"), ""], *kind);
@@ -182,7 +182,7 @@ crate::laws! {
     fn propagation_is_an_attribute_too(ground) {
         ground.directory("m");
         for (kind, told) in [(flags::MS_SHARED, "shared"), (flags::MS_UNBINDABLE, "unbindable")] {
-            let lines = lines(ground, |b, at| {
+            let lines = mount_lines(ground, |b, at| {
                 mount(b, ["src", &at("m"), "tmpfs"], 0);
                 let path = b.text(&at("m"));
                 b.call(setattr(path, 0, (0, 0, kind)));
@@ -193,7 +193,7 @@ crate::laws! {
 
     fn a_file_system_tells_what_it_was_asked_for(ground) {
         ground.directory("m");
-        let lines = lines(ground, |b, at| {
+        let lines = mount_lines(ground, |b, at| {
             let [source, target, kind] = ["src", &*at("m"), "tmpfs"].map(|text| b.text(text));
             let data = b.text("size=64k,mode=700");
             b.call(Call::Mount { source, target, kind, flags: flags::MS_RDONLY, data });
@@ -207,7 +207,7 @@ crate::laws! {
         for directory in ["m", "n"] {
             ground.directory(directory);
         }
-        let lines = lines(ground, |b, at| {
+        let lines = mount_lines(ground, |b, at| {
             mount(b, ["src", &at("m"), "tmpfs"], 0);
             mount(b, ["", &at("m"), ""], flags::MS_SHARED);
             mount(b, [&at("m"), &at("n"), ""], flags::MS_BIND);
@@ -237,7 +237,7 @@ crate::laws! {
         for directory in ["m", "n"] {
             ground.directory(directory);
         }
-        let lines = lines(ground, |b, at| {
+        let lines = mount_lines(ground, |b, at| {
             mount(b, ["src", &at("m"), "tmpfs"], flags::MS_NOSUID);
             for directory in ["m/d", "m/d/e"] {
                 mkdir(b, &at(directory));
@@ -276,7 +276,7 @@ crate::laws! {
             ground.directory(directory);
         }
         ground.file("f", b"");
-        let lines = lines(ground, |b, at| {
+        let lines = mount_lines(ground, |b, at| {
             mount(b, ["src", &at("m"), "tmpfs"], 0);
             mkdir(b, &at("m/d"));
             mount(b, ["src", &at("m/d"), "tmpfs"], 0);
@@ -311,30 +311,13 @@ crate::laws! {
     }
 }
 
-/// Returns the lines of mountinfo below the law's own directory, after a program in a namespace
-/// whose changes stay inside.
-fn lines<K: Kernel>(
-    ground: &Ground<'_, K>,
-    write: impl FnOnce(&mut Builder, &dyn Fn(&str) -> String),
-) -> Vec<String> {
-    let at = |path: &str| ground.at(path).into_string().unwrap();
-    let how = How { namespaces: flags::CLONE_NEWNS, ..How::default() };
-    let born = ground.paused(how, |b| {
-        mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
-        write(b, &at);
-    });
-    let text = ground.read(&format!("/proc/{}/mountinfo", born.pid)).unwrap();
-    let below = |line: &&str| place(line).starts_with(&at(""));
-    text.lines().filter(below).map(ToOwned::to_owned).collect()
-}
-
 /// Returns the options of those.
 fn told<K: Kernel>(
     ground: &Ground<'_, K>,
     write: impl FnOnce(&mut Builder, &dyn Fn(&str) -> String),
 ) -> Vec<String> {
     let option = |line: &String| line.split(' ').nth(5).unwrap().to_owned();
-    lines(ground, write).iter().map(option).collect()
+    mount_lines(ground, write).iter().map(option).collect()
 }
 
 /// Returns the type of the file system of an open file.
@@ -342,10 +325,6 @@ fn file_system<K: Kernel>(ground: &Ground<'_, K>, fd: RawFd) -> Result<u64, Errn
     let room = [const { Cell::new(0) }; 120];
     ground.call(Call::Fstatfs { fd, buf: &room[..] })?;
     Ok(u64::from_le_bytes(std::array::from_fn(|i| room[i].get())))
-}
-
-fn place(line: &str) -> &str {
-    line.split(' ').nth(4).unwrap()
 }
 
 /// Returns the optional fields without the numbers of groups.
@@ -361,12 +340,6 @@ const fn setattr(
 ) -> Call<cofferdam::sys::Compiled> {
     let (set, clear, propagation) = change;
     Call::MountSetattr { dir: Handle::CWD, path, flags: how, set, clear, propagation }
-}
-
-fn mount(builder: &mut Builder, texts: [&str; 3], how: u64) {
-    let [source, target, kind] = texts.map(|text| builder.text(text));
-    let data = builder.text("");
-    builder.call(Call::Mount { source, target, kind, flags: how, data });
 }
 
 fn mkdir(builder: &mut Builder, path: &str) {

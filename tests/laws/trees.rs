@@ -1,26 +1,24 @@
 //! Trees of mounts: what is refused, how changes spread, and what stays when somebody leaves.
 
-use cofferdam::sys::{Builder, CWD, Call, Compiled, Errno, Handle, Kernel, Syscalls, flags};
+use cofferdam::sys::{Builder, CWD, Call, Errno, Handle, Syscalls, flags};
 
-use crate::Ground;
-use crate::laws::ground::{How, refuse};
+use crate::laws::ground::{How, apart, mount, mount_lines, mounting, place, refuse};
 
 crate::laws! {
     fn a_file_system_lies_on_a_directory(ground) {
         ground.file("f", b"");
         ground.directory("d");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             for (target, kind, errno) in [
                 ("f", "tmpfs", Errno::ENOTDIR),
                 ("d", "nothing", Errno::ENODEV),
                 ("n", "tmpfs", Errno::ENOENT),
             ] {
-                let call = mount(b, ["x", &at(target), kind], 0);
+                let call = mounting(b, ["x", &at(target), kind], 0);
                 refuse(b, call, errno);
             }
             for kind in ["proc", "sysfs", "tmpfs", "ramfs"] {
-                let call = mount(b, ["x", &at("d"), kind], 0);
-                b.call(call);
+                mount(b, ["x", &at("d"), kind], 0);
             }
         });
         assert_eq!(answer, None);
@@ -30,30 +28,27 @@ crate::laws! {
         ground.file("f", b"above");
         ground.file("g", b"below");
         ground.directory("d");
-        let lines = lines(ground, |b, at| {
+        let lines = mount_lines(ground, |b, at| {
             for (source, target) in [("d", "g"), ("f", "d")] {
-                let call = mount(b, [&at(source), &at(target), ""], flags::MS_BIND);
+                let call = mounting(b, [&at(source), &at(target), ""], flags::MS_BIND);
                 refuse(b, call, Errno::ENOTDIR);
             }
-            let call = mount(b, [&at("n"), &at("g"), ""], flags::MS_BIND);
+            let call = mounting(b, [&at("n"), &at("g"), ""], flags::MS_BIND);
             refuse(b, call, Errno::ENOENT);
-            let call = mount(b, [&at("f"), &at("g"), ""], flags::MS_BIND);
-            b.call(call);
+            mount(b, [&at("f"), &at("g"), ""], flags::MS_BIND);
         });
         assert_eq!(lines.len(), 1);
     }
 
     fn what_is_read_only_is_not_changed(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
-            let call = mount(b, ["x", &at("m"), "tmpfs"], 0);
-            b.call(call);
+        let answer = apart(ground, |b, at| {
+            mount(b, ["x", &at("m"), "tmpfs"], 0);
             let (dir, path) = (Handle::CWD, b.text(&at("m/f")));
             let open = |flags, mode| Call::Openat2 { dir, path, flags, mode, resolve: 0 };
             let slot = b.open(open(flags::O_CREAT | flags::O_WRONLY, 0o600));
             b.close(slot);
-            let call = mount(b, ["", &at("m"), ""], flags::MS_REMOUNT | flags::MS_BIND | 1);
-            b.call(call);
+            mount(b, ["", &at("m"), ""], flags::MS_REMOUNT | flags::MS_BIND | 1);
             let new = b.text(&at("m/g"));
             let made = flags::O_CREAT | flags::O_WRONLY;
             for call in [
@@ -84,11 +79,9 @@ crate::laws! {
         for (kind, mode) in [("tmpfs", 0o1777), ("ramfs", 0o755), ("proc", 0o555)] {
             let how = How { namespaces: flags::CLONE_NEWNS, ..How::default() };
             let born = ground.paused(how, |b| {
-                let call = mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
-                b.call(call);
+                mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
                 for path in ["m", "n"] {
-                    let call = mount(b, ["x", &at(path), kind], 0);
-                    b.call(call);
+                    mount(b, ["x", &at(path), kind], 0);
                 }
             });
             let stat = |path: &str| {
@@ -108,10 +101,8 @@ crate::laws! {
         for (kind, below) in [("sysfs", "kernel"), ("sysfs", "fs/cgroup"), ("devpts", "ptmx")] {
             let how = How { namespaces: flags::CLONE_NEWNS, ..How::default() };
             let born = ground.paused(how, |b| {
-                let call = mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
-                b.call(call);
-                let call = mount(b, ["x", &target, kind], 0);
-                b.call(call);
+                mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
+                mount(b, ["x", &target, kind], 0);
             });
             let stat = |path: &str| {
                 let path = crate::name(format!("/proc/{}/root{target}/{path}", born.pid));
@@ -127,9 +118,8 @@ crate::laws! {
     fn a_file_lives_as_long_as_a_mount_shows_it(ground) {
         ground.file("f", b"");
         ground.file("g", b"");
-        let answer = alone(ground, |b, at| {
-            let call = mount(b, [&at("f"), &at("g"), ""], flags::MS_BIND);
-            b.call(call);
+        let answer = apart(ground, |b, at| {
+            mount(b, [&at("f"), &at("g"), ""], flags::MS_BIND);
             let (dir, path) = (Handle::CWD, b.text(&at("f")));
             b.call(Call::Fchmodat { dir, path, mode: 0o600 });
             b.call(Call::Unlinkat { dir, path, flags: 0 });
@@ -143,9 +133,8 @@ crate::laws! {
 
     fn nothing_is_executed_where_nothing_may_be(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
-            let call = mount(b, ["x", &at("m"), "tmpfs"], flags::MS_NOEXEC);
-            b.call(call);
+        let answer = apart(ground, |b, at| {
+            mount(b, ["x", &at("m"), "tmpfs"], flags::MS_NOEXEC);
             let (dir, path) = (Handle::CWD, b.text(&at("m/f")));
             let flags = flags::O_CREAT | flags::O_WRONLY;
             b.call(Call::Openat2 { dir, path, flags, mode: 0o700, resolve: 0 });
@@ -159,9 +148,8 @@ crate::laws! {
 
     fn a_user_changes_no_mounts(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
-            let call = mount(b, ["x", &at("m"), "tmpfs"], 0);
-            b.call(call);
+        let answer = apart(ground, |b, at| {
+            mount(b, ["x", &at("m"), "tmpfs"], 0);
             b.call(Call::Setresuid { uid: 1000 });
             let (dir, path) = (Handle::CWD, b.text(&at("m")));
             let clone = flags::OPEN_TREE_CLONE;
@@ -185,7 +173,7 @@ crate::laws! {
 
     fn a_tree_is_opened_in_known_ways(ground) {
         ground.directory("d");
-        let answer = alone(ground, |b, at| {
+        let answer = apart(ground, |b, at| {
             let (dir, path) = (Handle::CWD, b.text(&at("d")));
             refuse(b, Call::OpenTree { dir, path, flags: flags::AT_RECURSIVE }, Errno::EINVAL);
             let slot = b.open(Call::OpenTree { dir, path, flags: 0 });
@@ -203,21 +191,17 @@ crate::laws! {
     fn a_copy_of_a_tree_has_what_is_below_it_and_nothing_beside(ground) {
         ground.directory("m");
         ground.directory("n");
-        let lines = lines(ground, |b, at| {
-            let call = mount(b, ["x", &at("m"), "tmpfs"], 0);
-            b.call(call);
+        let lines = mount_lines(ground, |b, at| {
+            mount(b, ["x", &at("m"), "tmpfs"], 0);
             for path in ["m/in", "m/out", "m/in/deep", "m/in/not"] {
                 let (dir, path) = (Handle::CWD, b.text(&at(path)));
                 b.call(Call::Mkdirat { dir, path, mode: 0o755 });
             }
             for path in ["m/out", "m/in/deep", "m/in/not"] {
-                let call = mount(b, ["x", &at(path), "tmpfs"], 0);
-                b.call(call);
+                mount(b, ["x", &at(path), "tmpfs"], 0);
             }
-            let call = mount(b, ["", &at("m/in/not"), ""], flags::MS_UNBINDABLE);
-            b.call(call);
-            let call = mount(b, [&at("m/in"), &at("n"), ""], flags::MS_BIND | flags::MS_REC);
-            b.call(call);
+            mount(b, ["", &at("m/in/not"), ""], flags::MS_UNBINDABLE);
+            mount(b, [&at("m/in"), &at("n"), ""], flags::MS_BIND | flags::MS_REC);
         });
         let mut below: Vec<&str> = lines.iter().map(|line| place(line)).collect();
         below.retain(|place| place.contains("/n"));
@@ -231,15 +215,13 @@ crate::laws! {
         for path in ["m", "n", "o"] {
             ground.directory(path);
         }
-        let lines = lines(ground, |b, at| {
+        let lines = mount_lines(ground, |b, at| {
             for path in ["m", "o"] {
-                let call = mount(b, ["x", &at(path), "tmpfs"], 0);
-                b.call(call);
+                mount(b, ["x", &at(path), "tmpfs"], 0);
             }
             let (dir, below) = (Handle::CWD, b.text(&at("m/d")));
             b.call(Call::Mkdirat { dir, path: below, mode: 0o755 });
-            let call = mount(b, ["x", &at("m/d"), "tmpfs"], 0);
-            b.call(call);
+            mount(b, ["x", &at("m/d"), "tmpfs"], 0);
             let [m, n, o] = ["m", "n", "o"].map(|path| b.text(&at(path)));
             let empty = b.text("");
             let flags = flags::OPEN_TREE_CLONE | flags::AT_RECURSIVE;
@@ -257,7 +239,7 @@ crate::laws! {
 
     fn a_detached_tree_goes_with_its_descriptor(ground) {
         ground.directory("m");
-        let lines = lines(ground, |b, at| {
+        let lines = mount_lines(ground, |b, at| {
             let (dir, path) = (Handle::CWD, b.text(&at("m")));
             let slot = b.open(Call::OpenTree { dir, path, flags: flags::OPEN_TREE_CLONE });
             b.close(slot);
@@ -270,7 +252,7 @@ crate::laws! {
             ground.directory(path);
         }
         for (kind, left) in [(flags::MS_SHARED, 2), (flags::MS_SLAVE, 2), (flags::MS_PRIVATE, 3)] {
-            let lines = lines(ground, |b, at| {
+            let lines = mount_lines(ground, |b, at| {
                 for (texts, how) in [
                     (["x", "m", "tmpfs"], 0),
                     (["", "m", ""], flags::MS_SHARED),
@@ -278,15 +260,12 @@ crate::laws! {
                 ] {
                     let binds = how == flags::MS_BIND;
                     let source = if binds { at(texts[0]) } else { texts[0].to_owned() };
-                    let call = mount(b, [&source, &at(texts[1]), texts[2]], how);
-                    b.call(call);
+                    mount(b, [&source, &at(texts[1]), texts[2]], how);
                 }
                 let (dir, path) = (Handle::CWD, b.text(&at("m/d")));
                 b.call(Call::Mkdirat { dir, path, mode: 0o755 });
-                let call = mount(b, ["x", &at("m/d"), "tmpfs"], 0);
-                b.call(call);
-                let call = mount(b, ["", &at("n"), ""], kind);
-                b.call(call);
+                mount(b, ["x", &at("m/d"), "tmpfs"], 0);
+                mount(b, ["", &at("n"), ""], kind);
                 b.call(Call::Umount2 { target: path, flags: 0 });
             });
             assert_eq!(lines.len(), left, "{kind:x} {lines:?}");
@@ -297,12 +276,10 @@ crate::laws! {
         for path in ["m", "n"] {
             ground.directory(path);
         }
-        let lines = lines(ground, |b, at| {
+        let lines = mount_lines(ground, |b, at| {
             for path in ["m", "n"] {
-                let call = mount(b, ["x", &at(path), "tmpfs"], 0);
-                b.call(call);
-                let call = mount(b, ["", &at(path), ""], flags::MS_SHARED);
-                b.call(call);
+                mount(b, ["x", &at(path), "tmpfs"], 0);
+                mount(b, ["", &at(path), ""], flags::MS_SHARED);
             }
         });
         let group = |line: &str| line.split(' ').nth(6).unwrap().to_owned();
@@ -313,16 +290,13 @@ crate::laws! {
     fn propagation_is_changed_below_when_told_to(ground) {
         ground.directory("m");
         for (rec, below) in [(0, false), (flags::MS_REC, true)] {
-            let lines = lines(ground, |b, at| {
-                let call = mount(b, ["x", &at("m"), "tmpfs"], 0);
-                b.call(call);
+            let lines = mount_lines(ground, |b, at| {
+                mount(b, ["x", &at("m"), "tmpfs"], 0);
                 let (dir, path) = (Handle::CWD, b.text(&at("m/d")));
                 b.call(Call::Mkdirat { dir, path, mode: 0o755 });
-                let call = mount(b, ["x", &at("m/d"), "tmpfs"], 0);
-                b.call(call);
-                let call = mount(b, ["", &at("m"), ""], flags::MS_SHARED | rec | flags::MS_SILENT);
-                b.call(call);
-                let call = mount(b, ["", &at("m/nothing"), ""], flags::MS_SHARED);
+                mount(b, ["x", &at("m/d"), "tmpfs"], 0);
+                mount(b, ["", &at("m"), ""], flags::MS_SHARED | rec | flags::MS_SILENT);
+                let call = mounting(b, ["", &at("m/nothing"), ""], flags::MS_SHARED);
                 refuse(b, call, Errno::ENOENT);
             });
             let shared = [0, 1].map(|at| lines[at].contains(" shared:"));
@@ -335,10 +309,8 @@ crate::laws! {
         let how = How { namespaces: flags::CLONE_NEWNS, ..How::default() };
         let target = ground.at("m").into_string().unwrap();
         let born = ground.paused(how, |b| {
-            let call = mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
-            b.call(call);
-            let call = mount(b, ["x", &target, "tmpfs"], 0);
-            b.call(call);
+            mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
+            mount(b, ["x", &target, "tmpfs"], 0);
         });
         let there = || {
             let text = ground.read(&format!("/proc/{}/mountinfo", born.pid)).unwrap();
@@ -351,17 +323,15 @@ crate::laws! {
 
     fn a_mount_that_is_in_use_is_not_unmounted(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
-            let call = mount(b, ["x", &at("m"), "tmpfs"], 0);
-            b.call(call);
+        let answer = apart(ground, |b, at| {
+            mount(b, ["x", &at("m"), "tmpfs"], 0);
             let (dir, path) = (Handle::CWD, b.text(&at("m/d")));
             b.call(Call::Mkdirat { dir, path, mode: 0o755 });
             let target = b.text(&at("m"));
             let slot = b.open(Call::Openat2 { dir, path, flags: 0, mode: 0, resolve: 0 });
             refuse(b, Call::Umount2 { target, flags: 0 }, Errno::EBUSY);
             b.close(slot);
-            let call = mount(b, ["x", &at("m/d"), "tmpfs"], 0);
-            b.call(call);
+            mount(b, ["x", &at("m/d"), "tmpfs"], 0);
             refuse(b, Call::Umount2 { target, flags: 0 }, Errno::EBUSY);
             b.call(Call::Umount2 { target: path, flags: 0 });
             refuse(b, Call::Umount2 { target: path, flags: 0 }, Errno::EINVAL);
@@ -372,9 +342,8 @@ crate::laws! {
 
     fn what_was_mounted_lives_as_long_as_it_is_held(ground) {
         ground.directory("m");
-        let answer = alone(ground, |b, at| {
-            let call = mount(b, ["x", &at("m"), "tmpfs"], 0);
-            b.call(call);
+        let answer = apart(ground, |b, at| {
+            mount(b, ["x", &at("m"), "tmpfs"], 0);
             let (dir, path) = (Handle::CWD, b.text(&at("m/d")));
             b.call(Call::Mkdirat { dir, path, mode: 0o755 });
             let top = b.text(&at("m"));
@@ -393,19 +362,16 @@ crate::laws! {
     fn a_root_is_changed_for_a_mount_that_nobody_shares(ground) {
         ground.directory("m");
         ground.file("f", b"");
-        let answer = alone(ground, |b, at| {
-            let call = mount(b, ["x", &at("m"), "tmpfs"], 0);
-            b.call(call);
+        let answer = apart(ground, |b, at| {
+            mount(b, ["x", &at("m"), "tmpfs"], 0);
             let dir = Handle::CWD;
             let [top, old, file] = ["m", "m/old", "f"].map(|path| b.text(&at(path)));
             b.call(Call::Mkdirat { dir, path: old, mode: 0o755 });
             refuse(b, Call::PivotRoot { new_root: file, put_old: old }, Errno::ENOTDIR);
             refuse(b, Call::PivotRoot { new_root: old, put_old: old }, Errno::EINVAL);
-            let call = mount(b, ["", &at("m"), ""], flags::MS_SHARED);
-            b.call(call);
+            mount(b, ["", &at("m"), ""], flags::MS_SHARED);
             refuse(b, Call::PivotRoot { new_root: top, put_old: old }, Errno::EINVAL);
-            let call = mount(b, ["", &at("m"), ""], flags::MS_PRIVATE);
-            b.call(call);
+            mount(b, ["", &at("m"), ""], flags::MS_PRIVATE);
             b.call(Call::PivotRoot { new_root: top, put_old: old });
             let [before, above, root] = [&*format!("/old{}", at("f")), "/old/..", "/"]
                 .map(|path| b.text(path));
@@ -440,44 +406,4 @@ crate::laws! {
         assert_eq!(count(&text, " shared:"), 0, "{text} {target}");
         assert_eq!(count(&text, " master:"), count(&own, " shared:"));
     }
-}
-
-/// Performs a program in a mount namespace whose changes stay inside.
-fn alone<K: Kernel>(
-    ground: &Ground<'_, K>,
-    write: impl FnOnce(&mut Builder, &dyn Fn(&str) -> String),
-) -> Option<(u16, Errno)> {
-    let at = |path: &str| ground.at(path).into_string().unwrap();
-    ground.alone(flags::CLONE_NEWNS, |b| {
-        let call = mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
-        b.call(call);
-        write(b, &at);
-    })
-}
-
-/// Returns the lines of mountinfo below the law's own directory after such a program.
-fn lines<K: Kernel>(
-    ground: &Ground<'_, K>,
-    write: impl FnOnce(&mut Builder, &dyn Fn(&str) -> String),
-) -> Vec<String> {
-    let at = |path: &str| ground.at(path).into_string().unwrap();
-    let how = How { namespaces: flags::CLONE_NEWNS, ..How::default() };
-    let born = ground.paused(how, |b| {
-        let call = mount(b, ["", "/", ""], flags::MS_PRIVATE | flags::MS_REC);
-        b.call(call);
-        write(b, &at);
-    });
-    let text = ground.read(&format!("/proc/{}/mountinfo", born.pid)).unwrap();
-    let below = |line: &&str| place(line).starts_with(&at(""));
-    text.lines().filter(below).map(ToOwned::to_owned).collect()
-}
-
-fn place(line: &str) -> &str {
-    line.split(' ').nth(4).unwrap()
-}
-
-fn mount(builder: &mut Builder, texts: [&str; 3], flags: u64) -> Call<Compiled> {
-    let [source, target, kind] = texts.map(|text| builder.text(text));
-    let data = builder.text("");
-    Call::Mount { source, target, kind, flags, data }
 }
