@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use cofferdam::backend::fake::{Payload, Profile, Replay, World};
-use cofferdam::spec::{NamespaceKind, Spec};
 use cofferdam::sys::{CWD, Call, Errno, Fd, Kernel, Syscalls, flags};
+use cofferdam::testing::lifecycle::smallest;
 use cofferdam::testing::{Count, Counterexample, Moment, Scene, oracles};
 use cofferdam::{Create, Error, Runtime, Status};
 
@@ -50,14 +50,11 @@ impl From<Errno> for Trouble {
 }
 
 static WEB: LazyLock<Create> = LazyLock::new(|| {
-    let mut spec = Spec::usual("/bundle/rootfs", ["/bin/web"]);
-    spec.mounts.clear();
-    spec.masked_paths.clear();
-    spec.readonly_paths.clear();
-    spec.rootfs.readonly = false;
-    spec.hostname = None;
-    spec.namespaces.retain(|namespace| namespace.kind == NamespaceKind::Pid);
-    Create { bundle: "/bundle".to_owned(), spec, ..Create::default() }
+    let mut create = smallest();
+    if let Some(process) = &mut create.spec.process {
+        process.args = vec!["/bin/web".to_owned()];
+    }
+    create
 });
 
 /// Leads if it can make the file of the lease. This is the bug: who takes it away again?
