@@ -248,6 +248,21 @@ crate::laws! {
         }
     }
 
+    fn a_file_is_refused_in_another_way_than_what_only_mknod_makes(ground) {
+        for group in Group::both(ground) {
+            let directory = ground.open_absolute(&group.path, flags::O_DIRECTORY).unwrap();
+            for (mode, errno) in [
+                (0o600, Errno::EACCES),
+                (flags::S_IFREG | 0o600, Errno::EACCES),
+                (flags::S_IFIFO | 0o600, Errno::EPERM),
+            ] {
+                let dir = directory.raw();
+                let made = ground.call(Call::Mknodat { dir, path: c"x", mode, device: 0 });
+                assert_eq!(made, Err(errno), "{mode:o}");
+            }
+        }
+    }
+
     fn what_changes_is_told_until_it_is_read(ground) {
         let Some(group) = Group::v2(ground) else { return };
         let path = format!("{}/cgroup.events", group.path);

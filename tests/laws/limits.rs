@@ -75,6 +75,17 @@ crate::laws! {
         assert_eq!(ground.spawn(&pause(), how).err(), Some(Errno::EAGAIN));
     }
 
+    fn who_is_dead_counts_until_it_is_waited_for(ground) {
+        let Some(group) = Group::tree(ground, "pids") else { return };
+        let born = ground.sleeper();
+        group.write("cgroup.procs", &born.pid.to_string()).unwrap();
+        born.signal(flags::SIGKILL).unwrap();
+        born.wait(flags::WEXITED | flags::WNOWAIT).unwrap();
+        assert_eq!(group.read("pids.current").unwrap(), "1\n");
+        born.wait(flags::WEXITED).unwrap();
+        assert_eq!(group.read("pids.current").unwrap(), "0\n");
+    }
+
     fn a_weight_is_within_bounds(ground) {
         let Some(group) = Group::unified(ground, "cpu") else { return };
         for (text, answer) in [

@@ -249,11 +249,7 @@ impl World {
                 (true, false) => "FREEZING\n".to_owned(),
                 (false, _) => "THAWED\n".to_owned(),
             },
-            "pids.current" => {
-                let below = self.below(row).into_iter();
-                let count = |c| self.in_cgroup(c, super::procs::Life::is_charged).count();
-                format!("{}\n", below.map(count).sum::<usize>())
-            }
+            "pids.current" => format!("{}\n", self.numbers_in(row)),
             // The first cpuset has every processor and all memory; a new one has none (cpuset(7)).
             "cpuset.cpus" if cgroup.parent == row && !cgroup.files.contains_key(&number) => {
                 "0-1\n".to_owned()

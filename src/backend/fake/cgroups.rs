@@ -244,6 +244,12 @@ impl World {
         inside.map(|(pid, _)| pid)
     }
 
+    /// Returns how many processes the controller pids counts in a cgroup and below it: a zombie is
+    /// one until somebody has waited for it; law `who_is_dead_counts_until_it_is_waited_for`.
+    pub(super) fn numbers_in(&self, top: u32) -> usize {
+        self.below(top).into_iter().map(|cgroup| self.in_cgroup(cgroup, |_| true).count()).sum()
+    }
+
     pub(super) fn is_populated(&self, top: u32) -> bool {
         self.below(top).into_iter().any(|cgroup| {
             self.cgroups.get(cgroup).is_some_and(|cgroup| cgroup.lingering > 0)
@@ -347,13 +353,7 @@ impl World {
                 let mut files = here.files.iter();
                 let limit = files.find(|(file, _)| cgroupfs::name(**file) == "pids.max");
                 let limit = limit.and_then(|(_, text)| cgroupfs::parse(text));
-                let inside = || {
-                    let below = self.below(at).into_iter();
-                    below
-                        .map(|c| self.in_cgroup(c, super::procs::Life::is_charged).count())
-                        .sum::<usize>()
-                };
-                if limit.is_some_and(|limit| limit <= inside() as u64) {
+                if limit.is_some_and(|limit| limit <= self.numbers_in(at) as u64) {
                     return false;
                 }
                 if here.parent == at {

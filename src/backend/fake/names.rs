@@ -81,7 +81,12 @@ impl World {
         if walked.slash {
             return Err(Errno::ENOENT);
         }
-        self.barren(&walked)?;
+        // A file would come from creat(2), which a file system refuses in another way.
+        let is_file = matches!(mode & flags::S_IFMT, 0 | flags::S_IFREG);
+        self.barren(&walked).map_err(|errno| match errno {
+            Errno::EPERM if is_file => Errno::EACCES,
+            _ => errno,
+        })?;
         let node = match mode & flags::S_IFMT {
             0 | flags::S_IFREG => Node::file(b""),
             flags::S_IFIFO => Node::Fifo(super::pipes::Pipe::default()),
