@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use crate::plan::Joined;
 use crate::spec::{Process as ProcessSpec, Seccomp};
 use crate::state::{
-    Facts, Freezer, Gate, Liveness, Record, Refusal, Request, Status, Why, decide, status,
+    Facts, Freezer, Gate, Liveness, Owner, Record, Refusal, Request, Stage, Status, Why, decide,
+    status,
 };
 use crate::sys::{Errno, Fd, Kernel};
 
@@ -279,13 +280,25 @@ impl<'r, K: Kernel> Container<'r, K> {
 
     /// Reads the record and asks the kernel; `locked` where this caller has the lock.
     fn held(&self, request: Request, locked: bool) -> Result<Held<'r, K>, Error> {
-        let (kernel, home) = (self.runtime.kernel(), self.home());
-        match home.load(kernel)? {
+        let mut held = self.observed(self.record(request)?, locked)?;
+        // A maker may have finished between the two: what it has written last is asked for again.
+        while held.record.stage == Stage::Creating && held.facts.owner == Owner::Gone && !locked {
+            let record = self.record(request)?;
+            if record == held.record {
+                break;
+            }
+            held = self.observed(record, locked)?;
+        }
+        Ok(held)
+    }
+
+    fn record(&self, request: Request) -> Result<Record, Error> {
+        match self.home().load(self.runtime.kernel())? {
             Loaded::Absent => Err(exists_not(request)),
             Loaded::Damaged(what) | Loaded::Foreign(what) => {
                 Err(Failure::told(what, Errno::EPROTO).into())
             }
-            Loaded::Record(record) => self.observed(*record, locked),
+            Loaded::Record(record) => Ok(*record),
         }
     }
 

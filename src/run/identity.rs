@@ -70,7 +70,7 @@ pub(super) fn find<'k, K: Kernel>(
     };
     let liveness = match stat(kernel, id.pid) {
         Ok(stat) if stat.started != id.started => Liveness::Stranger,
-        Ok(Stat { state: b'Z' | b'X', .. }) => Liveness::Zombie,
+        Ok(stat) if stat.is_over() => Liveness::Zombie,
         Ok(_) => Liveness::Alive,
         // Reaped between the two calls.
         Err(Errno::ENOENT | Errno::ESRCH) => Liveness::Gone,
@@ -80,10 +80,37 @@ pub(super) fn find<'k, K: Kernel>(
     Ok(Found { liveness, pidfd: ours.then_some(pidfd) })
 }
 
-/// Two fields of `/proc/PID/stat`.
+/// Returns whether a process that was found alive still is, and still has its descriptors.
+///
+/// Who exits lets go of them first, and is told as alive for a while: nothing can be concluded from
+/// what it does not hold, unless it is asked after that whether it has come so far.
+///
+/// # Errors
+///
+/// Fails where the kernel will not say.
+pub(super) fn is_whole<K: Kernel>(kernel: &K, id: ProcessId) -> Result<bool, Failure> {
+    match stat(kernel, id.pid) {
+        Ok(stat) => Ok(stat.started == id.started && !stat.is_over()),
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(false),
+        Err(errno) => Err(Failure::new(format!("read /proc/{}/stat", id.pid), errno)),
+    }
+}
+
+/// The flag of a process that exits or has exited (proc_pid_stat(5), include/linux/sched.h).
+const PF_EXITING: u64 = 4;
+
+/// Three fields of `/proc/PID/stat`.
 struct Stat {
     state: u8,
+    flags: u64,
     started: u64,
+}
+
+impl Stat {
+    /// Whether it exits or has exited: it executes nothing of its own any more.
+    const fn is_over(&self) -> bool {
+        matches!(self.state, b'Z' | b'X') || self.flags & PF_EXITING != 0
+    }
 }
 
 fn stat<K: Kernel>(kernel: &K, pid: u32) -> Result<Stat, Errno> {
@@ -92,8 +119,10 @@ fn stat<K: Kernel>(kernel: &K, pid: u32) -> Result<Stat, Errno> {
     // The second field is a name in parentheses that may hold anything, so count from its end.
     let mut fields = text.rsplit_once(')').ok_or(Errno::EPROTO)?.1.split_ascii_whitespace();
     let state = fields.next().and_then(|word| word.bytes().next()).ok_or(Errno::EPROTO)?;
-    let started = fields.nth(18).and_then(|word| word.parse().ok()).ok_or(Errno::EPROTO)?;
-    Ok(Stat { state, started })
+    let mut number = |skipped| fields.nth(skipped).and_then(|word| word.parse().ok());
+    let flags = number(5).ok_or(Errno::EPROTO)?;
+    let started = number(12).ok_or(Errno::EPROTO)?;
+    Ok(Stat { state, flags, started })
 }
 
 /// Reads a small file of the kernel's in one read.
@@ -136,7 +165,7 @@ mod tests {
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let text = "7 (a) R (b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 0";
         let stat = stat(&Says(text, RefCell::new(3)), 7).unwrap();
-        assert_eq!((stat.state, stat.started), (b'S', 4242));
+        assert_eq!((stat.state, stat.flags, stat.started), (b'S', 4_194_560, 4242));
     }
 
     #[test]

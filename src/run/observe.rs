@@ -37,8 +37,8 @@ pub(super) fn observe<'k, K: Kernel>(
         Stage::Creating | Stage::Checkpointed | Stage::Created | Stage::Deleting => Owner::Gone,
     };
     let mut found = identity::find(kernel, record.init, boot)?;
-    let alive = found.liveness == Liveness::Alive;
-    let gate = match (alive, record.manifest.ungated) {
+    let mut alive = found.liveness == Liveness::Alive;
+    let mut gate = match (alive, record.manifest.ungated) {
         (true, false) => gate(kernel, home)?,
         (true, true) if record.stage == Stage::Created && home.is_nascent(kernel)? => {
             found.liveness = Liveness::Nascent;
@@ -46,6 +46,14 @@ pub(super) fn observe<'k, K: Kernel>(
         }
         (_, _) => Gate::Free,
     };
+    // Who dies lets go of what it holds, and `start` holds the gate for a moment too.
+    if let (true, Some(init)) = (alive, record.init)
+        && !identity::is_whole(kernel, init)?
+    {
+        found.liveness = Liveness::Zombie;
+        gate = Gate::Free;
+        alive = false;
+    }
     let cgroup = match (record.manifest.cgroups.first(), record.stage) {
         (Some(dir), Stage::Checkpointed) => cgroup::occupancy(kernel, dir)?,
         // Nothing is decided by it at another stage: the steps of delete look for themselves.

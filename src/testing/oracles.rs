@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`authority`] | nobody was signalled whom no client had made |
 //! | [`truth`] | the status that is told is the kernel's |
+//! | [`reading`] | the status that was told was the kernel's at a moment of the reading |
 //! | [`progress`] | one `delete --force` removes the container |
 //! | [`residue`] | what is left is what was there before |
 //!
@@ -46,6 +47,62 @@ pub fn truth(world: &World, root: &str, id: &str) -> Result<(), String> {
         Err(_) if runs => Err("truth: the payload of no container runs".to_owned()),
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+/// What the kernel would say of a container if it could be asked everything at once.
+pub mod facts {
+    /// There is no record of it.
+    pub const ABSENT: u8 = 1;
+    /// Its record is there, and of its processes none lives.
+    pub const DEAD: u8 = 2;
+    /// Its program runs, or is frozen.
+    pub const RUNS: u8 = 4;
+    /// A process of its own lives and is not its program yet, or is not told to be.
+    pub const WAITS: u8 = 8;
+    /// Its record says that it is being made.
+    pub const UNBORN: u8 = 16;
+}
+
+/// Returns which of the [`facts`] hold of a container, on a machine with no other.
+#[must_use]
+pub fn holding(world: &World, root: &str, id: &str) -> u8 {
+    let record = world.read_file(&format!("{root}/{id}/record.json")).unwrap_or_default();
+    let record = String::from_utf8_lossy(&record);
+    let (recorded, born) = (record.contains('\n'), record.contains(r#""stage":"created""#));
+    let there: Vec<_> = world.pids().into_iter().filter(|pid| world.has_body(*pid)).collect();
+    let runs = there.iter().any(|pid| world.is_script(*pid));
+    let stubs = || there.iter().filter(|pid| world.is_stub(**pid));
+    // Whoever starts it may not have let go yet of what it waited for.
+    let held = |name: &str| world.is_taken(&format!("{root}/{id}/{name}"));
+    let waits = stubs().next().is_some() || runs && (held("gate") || held("record.json"));
+    // Who has lost its maker before it was told to live will not.
+    let forsaken = !born && stubs().all(|pid| world.is_orphan(*pid));
+    let all = [
+        (!recorded, facts::ABSENT),
+        (recorded && !runs && (!waits || forsaken), facts::DEAD),
+        (runs, facts::RUNS),
+        (waits, facts::WAITS),
+        (recorded && !born, facts::UNBORN),
+    ];
+    all.iter().fold(0, |held, (holds, fact)| if *holds { held | fact } else { held })
+}
+
+/// Fails if what `state` has told held at no moment of its reading, of which `held` are the facts:
+/// what [`Scene::during`](super::Scene::during) keeps of [`holding`].
+///
+/// # Errors
+///
+/// What was told, and what held.
+pub fn reading(told: &str, held: u8) -> Result<(), String> {
+    let can = match told {
+        "creating" => facts::UNBORN | facts::WAITS,
+        "created" => facts::WAITS,
+        "running" | "paused" => facts::RUNS,
+        "stopped" => facts::DEAD,
+        "container does not exist" => facts::ABSENT,
+        _ => 0,
+    };
+    if held & can == 0 { Err(format!("reading: told {told}, held: {held:#b}")) } else { Ok(()) }
 }
 
 /// Removes a container by force, and returns the machine without it.

@@ -18,9 +18,14 @@ pub struct Scene<'b> {
     chosen: Option<HashSet<(&'static str, Errno)>>,
     clients: Vec<Client>,
     deaths: u8,
+    /// What is to be known of every moment of a client's, if anything.
+    during: Option<Box<Facts<'b>>>,
     faults: u8,
     world: World,
 }
+
+/// What is so on a machine, in bits.
+type Facts<'b> = dyn Fn(&World) -> u8 + 'b;
 
 /// How far a walk goes.
 #[derive(Clone, Copy)]
@@ -95,6 +100,8 @@ pub struct Moment<'s, 'b> {
 pub(super) struct Actor {
     pid: Pid,
     pub(super) at: History,
+    /// What was so at some moment since its first call.
+    during: u8,
     /// Who has killed it, if anybody has.
     pub(super) killed: Option<Killer>,
 }
@@ -137,6 +144,7 @@ impl<'b> Scene<'b> {
             chosen: None,
             clients: Vec::new(),
             deaths: 0,
+            during: None,
             faults: 0,
             world,
         }
@@ -177,6 +185,14 @@ impl<'b> Scene<'b> {
     #[must_use]
     pub fn faults_among(mut self, calls: impl IntoIterator<Item = (&'static str, Errno)>) -> Self {
         self.chosen = Some(calls.into_iter().collect());
+        self
+    }
+
+    /// Keeps for each client what was so at some moment from its first call to its end, in bits
+    /// that are `facts` of the machine: what a reader may tell. States that differ in it are two.
+    #[must_use]
+    pub fn during(mut self, facts: impl Fn(&World) -> u8 + 'b) -> Self {
+        self.during = Some(Box::new(facts));
         self
     }
 
@@ -254,7 +270,7 @@ impl<'b> Scene<'b> {
 
     pub(super) fn first(&self) -> State {
         let mut world = self.world.clone();
-        let mut actor = |first| Actor { pid: world.client(), at: first, killed: None };
+        let mut actor = |first| Actor { pid: world.client(), at: first, during: 0, killed: None };
         let actors = self.clients.iter().map(|client| actor(client.first)).collect();
         State { world, actors, deaths: 0, faults: 0 }
     }
@@ -338,6 +354,7 @@ impl<'b> Scene<'b> {
         };
         if let Some(next) = &mut next {
             next.world.hurry();
+            self.keep(state, next);
         }
         found.extend(next.map(|next| (event, next)));
     }
@@ -358,6 +375,17 @@ impl<'b> Scene<'b> {
             Progress::Killed => next.actors[place].killed = Some(Killer::Signal),
         }
         Some(next)
+    }
+
+    /// Adds what is so now to what was so while a client asks.
+    fn keep(&self, state: &State, next: &mut State) {
+        let Some(facts) = &self.during else { return };
+        let (before, after) = (facts(&state.world), facts(&next.world));
+        for ((client, was), is) in self.clients.iter().zip(&state.actors).zip(&mut next.actors) {
+            if is.at != client.first && self.is_going(was) {
+                is.during |= before | after;
+            }
+        }
     }
 
     /// Brings a client somewhere, and ends its process at the end of its body.
@@ -438,6 +466,11 @@ impl<'s, 'b> Moment<'s, 'b> {
     #[must_use]
     pub const fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Returns for each client what was so while it asked, where [`Scene::during`] keeps it.
+    pub fn during(&self) -> impl Iterator<Item = u8> + use<'s, 'b> {
+        self.state.actors.iter().map(|actor| actor.during)
     }
 
     /// Returns each client by its name, with its end if it has one.

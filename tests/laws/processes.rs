@@ -187,6 +187,20 @@ crate::laws! {
         assert_eq!(text, ground.read("/proc/sys/kernel/random/boot_id").unwrap());
     }
 
+    fn who_has_exited_has_the_flag_of_it(ground) {
+        let exiting = |pid: u32| {
+            let text = ground.read(&format!("/proc/{pid}/stat")).unwrap();
+            let flags = text.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(6).unwrap();
+            flags.parse::<u32>().unwrap() & 4 != 0
+        };
+        let born = ground.sleeper();
+        assert!(!exiting(born.pid));
+        born.signal(flags::SIGKILL).unwrap();
+        born.wait(flags::WEXITED | flags::WNOWAIT).unwrap();
+        assert!(exiting(born.pid));
+        born.wait(flags::WEXITED).unwrap();
+    }
+
     fn the_status_names_the_capabilities(ground) {
         let text = ground.read("/proc/self/status").unwrap();
         for field in ["CapEff:\t", "CapBnd:\t", "SigIgn:\t", "Uid:\t", "NSpid:\t"] {

@@ -324,6 +324,12 @@ impl World {
         })
     }
 
+    /// Returns whether somebody has that file locked, and shares it with nobody.
+    pub(super) fn is_locked(&self, ino: Ino) -> bool {
+        let mut opens = self.opens.iter().map(|(_, open)| open);
+        opens.any(|open| open.lock == Lock::Exclusive && open.place().ino == ino)
+    }
+
     pub(super) fn flock(&mut self, pid: Pid, fd: RawFd, operation: u32) -> Answer {
         let lock = match operation & !flags::LOCK_NB {
             flags::LOCK_SH => Lock::Shared,

@@ -34,6 +34,32 @@ impl World {
             && self.tasks.get(pid).is_some_and(|task| matches!(task.role, Role::Script { .. }))
     }
 
+    /// Returns whether a process is still all that it was, though it may be about to die.
+    #[must_use]
+    pub fn has_body(&self, pid: Pid) -> bool {
+        self.tasks.get(pid).is_some_and(|task| task.life.is_listed())
+    }
+
+    /// Returns whether a process was made by a client and is, or was, no program yet.
+    #[must_use]
+    pub fn is_stub(&self, pid: Pid) -> bool {
+        self.tasks.get(pid).is_some_and(|task| matches!(task.role, Role::Program(_)))
+    }
+
+    /// Returns whether a process is, or was, a container's program or that of somebody outside.
+    #[must_use]
+    pub fn is_script(&self, pid: Pid) -> bool {
+        self.tasks.get(pid).is_some_and(|task| matches!(task.role, Role::Script { .. }))
+    }
+
+    /// Returns whether the client that made a process is no more.
+    #[must_use]
+    pub fn is_orphan(&self, pid: Pid) -> bool {
+        let Some(task) = self.tasks.get(pid) else { return true };
+        let maker = self.tasks.get(task.parent).filter(|maker| maker.role != Role::Reaper);
+        maker.is_none_or(|maker| !maker.life.is_listed())
+    }
+
     fn inventory(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for (pid, task) in self.tasks.iter() {

@@ -157,6 +157,16 @@ impl World {
         self.find(super::walk::Walk::new(1, crate::sys::CWD, path.as_bytes())).is_ok()
     }
 
+    /// Returns whether somebody has a file locked for writers, or reads a fifo.
+    #[must_use]
+    pub fn is_taken(&self, path: &str) -> bool {
+        let found = self.find(super::walk::Walk::new(1, crate::sys::CWD, path.as_bytes()));
+        found.is_ok_and(|place| {
+            self.is_locked(place.ino)
+                || matches!(place.ino, Ino::Plain(row) if self.has_reader(row))
+        })
+    }
+
     /// Returns the object at a path which has to exist.
     pub(super) fn place_at(&self, path: &str) -> Place {
         let found = self.find(super::walk::Walk::new(1, crate::sys::CWD, path.as_bytes()));

@@ -4,6 +4,9 @@ use super::procs::{Life, Role};
 use super::spaces::Kind;
 use super::{Pid, World};
 
+/// The flag of a process that exits or has exited (proc_pid_stat(5), include/linux/sched.h).
+const PF_EXITING: u32 = 4;
+
 /// There is one memory node, and so every cpuset has it that has any.
 const MEMORY_NODES: &str = "0";
 
@@ -37,11 +40,14 @@ impl World {
         let (number, there) = (self.number_in(space, task), self.task(task));
         let parent = self.number_in(space, there.parent);
         let (comm, state) = (self.comm(task), self.state(task));
-        // From the terminal to the times there are eleven fields; the start is the 22nd.
-        let zeros = "0 ".repeat(11);
+        let exiting = matches!(there.life, Life::Exiting(_) | Life::Zombie(_));
+        let flags = if exiting { PF_EXITING } else { 0 };
+        // The flags are the 9th field; eight counters and times follow, and the start is the 22nd.
+        let zeros = "0 ".repeat(8);
         let session = self.number_in(space, there.session);
         format!(
-            "{number} ({comm}) {state} {parent} {session} {session} {zeros}20 0 1 0 {} 4096 1\n",
+            "{number} ({comm}) {state} {parent} {session} {session} 0 0 {flags} {zeros}20 0 1 0 {} \
+             4096 1\n",
             there.started
         )
     }
