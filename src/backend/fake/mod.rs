@@ -30,6 +30,7 @@ mod hash;
 mod histories;
 mod kept;
 mod labels;
+mod midway;
 mod mounts;
 mod names;
 mod open;
