@@ -22,6 +22,7 @@ mod calls;
 mod cgroupfs;
 mod cgroups;
 mod child;
+mod covers;
 mod creds;
 mod devices;
 mod fds;
