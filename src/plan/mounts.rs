@@ -3,9 +3,10 @@
 //! | mount        | calls                                                                  |
 //! |--------------|------------------------------------------------------------------------|
 //! | file system  | openat2(target), fchdir, mount on `.`                                  |
-//! | proc, sysfs  | mount over the root, cover its paths, openat2(target), move_mount      |
+//! | proc, sysfs  | openat2(target), mount over the root, cover its paths, move_mount      |
 //! | filled tmpfs | mount over the root, openat2 it, copy, move_mount                      |
-//! | bind         | open_tree(source), mount_setattr, openat2(target), move_mount          |
+//! | bind         | open_tree(source), mount_setattr, openat2(target), move_mount; that of |
+//! |              | the host's proc or sysfs lies over the root first, as above            |
 //! | cgroup       | see [`cgroups`](super::cgroups)                                        |
 //!
 //! **Invariant:** no target is named twice: the descriptor that was resolved is mounted on.
@@ -106,7 +107,7 @@ pub(super) fn all(draft: &mut Draft<'_>, spec: &Spec) {
                 let source = mount.source.as_deref().unwrap_or_default();
                 draft.about(format!("bind {source} to {target}"));
                 let tree = if *recursive { AT_RECURSIVE } else { 0 };
-                bind(draft, mount, &path, tree);
+                bind(draft, spec, mount, tree);
             }
             MountKind::Cgroup => {
                 draft.about(format!("mount cgroups on {target}"));
@@ -215,7 +216,8 @@ fn finish(draft: &mut Draft<'_>, mount: &Mount, path: &str) {
 /// it where it belongs: as many calls as there are without.
 fn kernels_own(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
     let MountKind::Filesystem(kind) = &mount.kind else { return };
-    let about = format!("mount {kind} on {}", mount.target);
+    // Before anything lies over the root: from there a walk upwards would lead into that.
+    let target = draft.target(path, Leaf::PlainDirectory);
     let root = from(draft.situation.bundle, &spec.rootfs.path);
     let (source, data) = (mount.source.as_deref().unwrap_or(kind), mount.data.as_str());
     let flags = mount.set.bits();
@@ -223,8 +225,7 @@ fn kernels_own(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
     let (own, over) = (host_instance(draft, spec, kind), draft.root);
     make(draft, mount, (call, own), over);
     paths::early(draft, spec, path, &root);
-    draft.about(about);
-    let target = draft.target(path, Leaf::PlainDirectory);
+    draft.about(format!("mount {kind} on {}", mount.target));
     let (from_dir, from_path) = (Handle::CWD, draft.text(&root));
     let (to_dir, to_path) = (handle(target), draft.text(""));
     let flags = MOVE_MOUNT_F_SYMLINKS | MOVE_MOUNT_T_EMPTY_PATH;
@@ -305,18 +306,28 @@ fn host_instance(draft: &Draft<'_>, spec: &Spec, kind: &str) -> Option<&'static 
     (nested && !spec.makes(owner)).then_some(path)
 }
 
-fn bind(draft: &mut Draft<'_>, mount: &Mount, path: &str, flags: u32) {
-    let source = mount.source.as_deref().unwrap_or_default();
-    let kind = draft.situation.sources.get(source).copied().unwrap_or(Source::Directory);
+fn bind(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, flags: u32) {
+    let path = &normal(&mount.target);
+    let named = mount.source.as_deref().unwrap_or_default();
+    let kind = draft.situation.sources.get(named).copied().unwrap_or(Source::Directory);
     let leaf = Leaf::from(kind);
-    let source = from(draft.situation.bundle, source);
+    let source = from(draft.situation.bundle, named);
     let copy = draft.copy(Handle::CWD, &source, flags);
     let placed = Placed { mount: copy, path, leaf };
     if !draft.lacks(Feature::MountSetattr) {
         attributes(draft, &placed, mount);
         tree(draft, &placed, mount);
     }
+    // Before anything lies over the root: from there a link upwards would lead into that.
     let target = draft.target(path, leaf);
+    if paths::has_early(spec, mount) {
+        let root = draft.root;
+        let call = draft.onto(handle(copy), root);
+        draft.b.call(call);
+        let over = from(draft.situation.bundle, &spec.rootfs.path);
+        paths::early(draft, spec, path, &over);
+        draft.about(format!("bind {named} to {}", mount.target));
+    }
     draft.attach(copy, target);
     draft.done(target);
     draft.mounted(path, Content::Some);

@@ -80,15 +80,21 @@ pub(super) fn has_early(spec: &Spec, mount: &Mount) -> bool {
             || target == "proc" && !spec.sysctls.is_empty())
 }
 
-/// Returns the procfs or sysfs of its own that a container sees at a target.
+/// Returns the procfs or sysfs that a container sees at a target, its own or the host's.
 fn kernels_own<'s>(spec: &'s Spec, target: &str) -> Option<&'s Mount> {
     let last = spec.mounts.iter().rfind(|mount| normal(&mount.target) == target)?;
-    let MountKind::Filesystem(kind) = &last.kind else { return None };
-    matches!((kind.as_str(), target), ("proc", "proc") | ("sysfs", "sys")).then_some(last)
+    let fits = match &last.kind {
+        MountKind::Bind { .. } => matches!(target, "proc" | "sys"),
+        MountKind::Cgroup => false,
+        MountKind::Filesystem(kind) => {
+            matches!((kind.as_str(), target), ("proc", "proc") | ("sysfs", "sys"))
+        }
+    };
+    fits.then_some(last)
 }
 
-/// Returns whether a path lies on a procfs or sysfs of the container's own, and no other mount is
-/// made there, below it or above it: such a path can be covered before the others are made.
+/// Returns whether a path lies on a procfs or sysfs of the container's, and no other mount is made
+/// there, below it or above it: such a path can be covered before the others are made.
 fn is_early(spec: &Spec, path: &str) -> bool {
     let Some((top, _)) = path.split_once('/') else { return false };
     let meets = |other: &Mount| {

@@ -105,6 +105,29 @@ crate::laws! {
         assert_eq!(answer, None);
     }
 
+    fn a_walk_upwards_at_a_covered_root_leads_into_what_covers_it(ground) {
+        for directory in ["root", "root/below"] {
+            ground.directory(directory);
+        }
+        let answer = apart(ground, |b, at| {
+            let (dir, path) = (Handle::CWD, b.text(&at("root")));
+            let (flags, mode) = (flags::O_PATH, 0);
+            let root = b.open(Call::Openat2 { dir, path, flags, mode, resolve: 0 });
+            mount(b, ["tmpfs", &at("root"), "tmpfs"], 0);
+            let path = b.text(&at("root/above"));
+            b.call(Call::Mkdirat { dir, path, mode: 0o755 });
+            let resolve = flags::RESOLVE_IN_ROOT;
+            for (path, found) in
+                [("below", true), ("above", false), ("../above", true), ("../below", false)]
+            {
+                let (dir, path) = (Handle::slot(root.0), b.text(path));
+                let call = Call::Openat2 { dir, path, flags, mode, resolve };
+                if found { b.call(call) } else { refuse(b, call, Errno::ENOENT) }
+            }
+        });
+        assert_eq!(answer, None);
+    }
+
     fn links_are_followed_to_both_ends_of_a_moved_mount_where_that_is_asked(ground) {
         for directory in ["a", "b"] {
             ground.directory(directory);
