@@ -44,6 +44,7 @@ mod laws {
     pub(crate) mod rights;
     pub(crate) mod sockets;
     pub(crate) mod spaces;
+    pub(crate) mod swaps;
     pub(crate) mod trees;
     pub(crate) mod waits;
     pub(crate) mod walks;

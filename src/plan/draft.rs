@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::host::{Feature, Given, Situation, Source};
+use super::paths::Cover;
 use crate::spec::{Invalid, Reason};
 use crate::sys::flags::{
     AT_EMPTY_PATH, MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, O_CLOEXEC, O_DIRECTORY,
@@ -72,6 +73,9 @@ pub(super) struct Draft<'a> {
     pub(super) user_namespace: bool,
     /// Whether the resource limits are set.
     pub(super) limited: bool,
+    /// What covers masked files, and how many paths there are that may still need it.
+    pub(super) cover: Option<Cover>,
+    pub(super) to_cover: usize,
     given: Vec<Given>,
     left: u32,
     nul: bool,
@@ -93,6 +97,8 @@ impl<'a> Draft<'a> {
             root: Handle::NONE,
             user_namespace: false,
             limited: false,
+            cover: None,
+            to_cover: 0,
             given,
             left: 0,
             nul: false,
@@ -191,15 +197,16 @@ impl<'a> Draft<'a> {
 
     /// Attaches a detached mount to what an open descriptor names.
     pub(super) fn attach(&mut self, mount: Slot, target: Slot) {
+        let call = self.onto(handle(mount), handle(target));
+        self.b.call(call);
+    }
+
+    /// Returns the call that attaches a mount to what an open descriptor names.
+    pub(super) fn onto(&mut self, from_dir: Handle, to_dir: Handle) -> Call<Compiled> {
         let empty = self.text("");
+        let (from_path, to_path) = (empty, empty);
         let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-        self.b.call(Call::MoveMount {
-            from_dir: handle(mount),
-            from_path: empty,
-            to_dir: handle(target),
-            to_path: empty,
-            flags,
-        });
+        Call::MoveMount { from_dir, from_path, to_dir, to_path, flags }
     }
 
     /// Attaches a detached mount by the name of its target.

@@ -281,14 +281,11 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec, proc: Option<Slot>) {
         namespaces::loopback(draft);
     }
     root::prepare(draft, spec);
-    let cover = if spec.namespace(NamespaceKind::Mount).is_some() {
-        let cover = paths::cover(draft, spec);
+    if spec.namespace(NamespaceKind::Mount).is_some() {
+        draft.cover = paths::cover(draft, spec);
         mounts::all(draft, spec);
         devices::all(draft, spec);
-        cover
-    } else {
-        None
-    };
+    }
     hooks::stop(draft, &spec.hooks);
     if !spec.hooks.create_container.is_empty() {
         draft.b.call(Call::Fchdir { fd: draft.root });
@@ -307,9 +304,7 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec, proc: Option<Slot>) {
     root::finish(draft, spec);
     paths::sysctls(draft, spec);
     paths::readonly(draft, spec);
-    if let Some(cover) = cover {
-        paths::mask(draft, spec, cover);
-    }
+    paths::mask(draft, spec);
 }
 
 /// What belongs to the container rather than to its files.

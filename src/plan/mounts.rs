@@ -3,8 +3,10 @@
 //! | mount        | calls                                                                  |
 //! |--------------|------------------------------------------------------------------------|
 //! | file system  | openat2(target), fchdir, mount on `.`                                  |
+//! | proc, sysfs  | openat2(target), mount over the root, cover its paths, move_mount      |
 //! | filled tmpfs | mount over the root, openat2 it, copy, move_mount                      |
-//! | bind         | open_tree(source), mount_setattr, openat2(target), move_mount          |
+//! | bind         | open_tree(source), mount_setattr, openat2(target), move_mount; that of |
+//! |              | the host's proc or sysfs lies over the root first, as above            |
 //! | cgroup       | see [`cgroups`](super::cgroups)                                        |
 //!
 //! **Invariant:** no target is named twice: the descriptor that was resolved is mounted on.
@@ -12,16 +14,18 @@
 use super::cgroups;
 use super::draft::{Content, Draft, Leaf, Mounting, from, handle, invalid, normal};
 use super::host::{Feature, Source};
+use super::paths;
 use crate::spec::{AttrFlags, Invalid, Mount, MountFlags, MountKind, NamespaceKind, Propagation};
 use crate::spec::{Reason, Sharing, Spec};
 use crate::sys::flags::{
     AT_EMPTY_PATH, AT_RECURSIVE, MOUNT_ATTR_ATIME, MOUNT_ATTR_NOATIME, MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NODIRATIME, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NOSYMFOLLOW,
-    MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME, MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME,
-    MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_PRIVATE, MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT,
-    MS_SHARED, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE, O_DIRECTORY, O_PATH,
+    MOUNT_ATTR_RDONLY, MOUNT_ATTR_STRICTATIME, MOVE_MOUNT_F_SYMLINKS, MOVE_MOUNT_T_EMPTY_PATH,
+    MS_BIND, MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_NOSYMFOLLOW, MS_PRIVATE,
+    MS_RDONLY, MS_REC, MS_RELATIME, MS_REMOUNT, MS_SHARED, MS_SLAVE, MS_STRICTATIME, MS_UNBINDABLE,
+    O_DIRECTORY, O_PATH,
 };
-use crate::sys::{Act, Call, Errno, Handle, OnError, Slot};
+use crate::sys::{Act, Call, Compiled, Errno, Handle, OnError, Slot};
 
 /// What may be mounted below `/proc`: what lxcfs and its like put there.
 const IN_PROC: [&str; 10] = [
@@ -103,7 +107,7 @@ pub(super) fn all(draft: &mut Draft<'_>, spec: &Spec) {
                 let source = mount.source.as_deref().unwrap_or_default();
                 draft.about(format!("bind {source} to {target}"));
                 let tree = if *recursive { AT_RECURSIVE } else { 0 };
-                bind(draft, mount, &path, tree);
+                bind(draft, spec, mount, tree);
             }
             MountKind::Cgroup => {
                 draft.about(format!("mount cgroups on {target}"));
@@ -159,6 +163,9 @@ fn file_system(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
     }
     // CVE-2019-19921: a link on the way would put proc where labels are not looked for.
     let plain = matches!(kind.as_str(), "proc" | "sysfs");
+    if plain && paths::has_early(spec, mount) {
+        return kernels_own(draft, spec, mount, path);
+    }
     let target = draft.target(path, if plain { Leaf::PlainDirectory } else { Leaf::Directory });
     let source = mount.source.as_deref().unwrap_or(kind);
     let late = if is_late_readonly(mount) { MS_RDONLY } else { 0 };
@@ -166,22 +173,36 @@ fn file_system(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
     draft.b.call(Call::Fchdir { fd: handle(target) });
     let data = &mount.data;
     let call = draft.mounting(Mounting { source, target: ".", kind, flags, data });
-    match host_instance(draft, spec, kind) {
-        Some(instance) => {
-            let refused = draft.b.open_or_skip(call, Slot::NONE, &[Errno::EPERM]);
-            let made = draft.b.jump();
-            draft.b.land(refused);
-            let copy = draft.copy(Handle::CWD, instance, AT_RECURSIVE);
-            let placed = Placed { mount: copy, path, leaf: Leaf::Directory };
-            attributes(draft, &placed, mount);
-            draft.attach(copy, target);
-            draft.done(copy);
-            draft.b.land(made);
-        }
-        None => draft.b.call(call),
-    }
+    let own = host_instance(draft, spec, kind);
+    make(draft, mount, (call, own), handle(target));
     draft.mounted(path, if kind == "tmpfs" { Content::Empty } else { Content::Some });
     draft.done(target);
+    finish(draft, mount, path);
+}
+
+/// Mounts a file system, or puts a copy of the host's instance on `target` where there can be no
+/// other.
+fn make(
+    draft: &mut Draft<'_>,
+    mount: &Mount,
+    (call, instance): (Call<Compiled>, Option<&str>),
+    target: Handle,
+) {
+    let Some(instance) = instance else { return draft.b.call(call) };
+    let refused = draft.b.open_or_skip(call, Slot::NONE, &[Errno::EPERM]);
+    let made = draft.b.jump();
+    draft.b.land(refused);
+    let copy = draft.copy(Handle::CWD, instance, AT_RECURSIVE);
+    let placed = Placed { mount: copy, path: "", leaf: Leaf::Directory };
+    attributes(draft, &placed, mount);
+    let call = draft.onto(handle(copy), target);
+    draft.b.call(call);
+    draft.done(copy);
+    draft.b.land(made);
+}
+
+/// Changes a file system that was mounted as its flags in mount(2) cannot say.
+fn finish(draft: &mut Draft<'_>, mount: &Mount, path: &str) {
     if !mount.propagation.is_empty() || tree_attributes(mount) != (0, 0) {
         let mounted = draft.reopen(path);
         let placed = Placed { mount: mounted, path, leaf: Leaf::Directory };
@@ -189,6 +210,29 @@ fn file_system(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
         travel(draft, &placed, mount);
         draft.done(mounted);
     }
+}
+
+/// Mounts a procfs or sysfs over the root, whose path is the host's, covers what it shows, and puts
+/// it where it belongs: as many calls as there are without.
+fn kernels_own(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
+    let MountKind::Filesystem(kind) = &mount.kind else { return };
+    // Before anything lies over the root: from there a walk upwards would lead into that.
+    let target = draft.target(path, Leaf::PlainDirectory);
+    let root = from(draft.situation.bundle, &spec.rootfs.path);
+    let (source, data) = (mount.source.as_deref().unwrap_or(kind), mount.data.as_str());
+    let flags = mount.set.bits();
+    let call = draft.mounting(Mounting { source, target: &root, kind, flags, data });
+    let (own, over) = (host_instance(draft, spec, kind), draft.root);
+    make(draft, mount, (call, own), over);
+    paths::early(draft, spec, path, &root);
+    draft.about(format!("mount {kind} on {}", mount.target));
+    let (from_dir, from_path) = (Handle::CWD, draft.text(&root));
+    let (to_dir, to_path) = (handle(target), draft.text(""));
+    let flags = MOVE_MOUNT_F_SYMLINKS | MOVE_MOUNT_T_EMPTY_PATH;
+    draft.b.call(Call::MoveMount { from_dir, from_path, to_dir, to_path, flags });
+    draft.mounted(path, Content::Some);
+    draft.done(target);
+    finish(draft, mount, path);
 }
 
 /// Fills a tmpfs with what the image has at its target, and puts it there when it is whole.
@@ -262,18 +306,28 @@ fn host_instance(draft: &Draft<'_>, spec: &Spec, kind: &str) -> Option<&'static 
     (nested && !spec.makes(owner)).then_some(path)
 }
 
-fn bind(draft: &mut Draft<'_>, mount: &Mount, path: &str, flags: u32) {
-    let source = mount.source.as_deref().unwrap_or_default();
-    let kind = draft.situation.sources.get(source).copied().unwrap_or(Source::Directory);
+fn bind(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, flags: u32) {
+    let path = &normal(&mount.target);
+    let named = mount.source.as_deref().unwrap_or_default();
+    let kind = draft.situation.sources.get(named).copied().unwrap_or(Source::Directory);
     let leaf = Leaf::from(kind);
-    let source = from(draft.situation.bundle, source);
+    let source = from(draft.situation.bundle, named);
     let copy = draft.copy(Handle::CWD, &source, flags);
     let placed = Placed { mount: copy, path, leaf };
     if !draft.lacks(Feature::MountSetattr) {
         attributes(draft, &placed, mount);
         tree(draft, &placed, mount);
     }
+    // Before anything lies over the root: from there a link upwards would lead into that.
     let target = draft.target(path, leaf);
+    if paths::has_early(spec, mount) {
+        let root = draft.root;
+        let call = draft.onto(handle(copy), root);
+        draft.b.call(call);
+        let over = from(draft.situation.bundle, &spec.rootfs.path);
+        paths::early(draft, spec, path, &over);
+        draft.about(format!("bind {named} to {}", mount.target));
+    }
     draft.attach(copy, target);
     draft.done(target);
     draft.mounted(path, Content::Some);

@@ -2,15 +2,18 @@
 //!
 //! **Invariant:** what covers a path was taken from the host before its root was left: the image
 //! can put nothing in its place (CVE-2025-31133).
+//!
+//! **Invariant:** a procfs and a sysfs are covered before the container's root has a name for them:
+//! whoever owns that root can move the name away from whoever looks for it there, and back.
 
 use super::draft::{Draft, Mounting, handle, normal};
 use super::host::Feature;
 use super::mounts::{self, Change};
-use crate::spec::{MountFlags, Spec};
+use crate::spec::{Mount, MountFlags, MountKind, Spec};
 use crate::sys::flags::{
-    MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_BIND, MS_NODEV, MS_NOEXEC,
-    MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, O_CLOEXEC, O_DIRECTORY, O_PATH, O_WRONLY,
-    RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+    MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MOVE_MOUNT_T_SYMLINKS, MS_BIND,
+    MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, O_CLOEXEC, O_DIRECTORY, O_PATH,
+    O_WRONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
 };
 use crate::sys::{Act, Call, Compiled, Errno, Handle, OnError, Slot};
 
@@ -20,9 +23,6 @@ const DIRECTORIES: [&str; 5] =
 
 /// A path that every kernel with a procfs has.
 const SUREST: &str = "proc/timer_list";
-
-/// move_mount(2) goes on through a link at the end of its target.
-const MOVE_MOUNT_T_SYMLINKS: u32 = 0x10;
 
 /// A detached copy of `/dev/null`, which covers files.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,14 @@ pub(super) fn cover(draft: &mut Draft<'_>, spec: &Spec) -> Option<Cover> {
         return None;
     }
     draft.about("prepare what masks paths");
+    let early = |path: &String| is_early(spec, path);
+    let paths = masked(spec);
+    let sure = paths.iter().filter(|path| is_directory(path) && early(path)).count();
+    draft.to_cover = paths.len() - sure;
+    Some(Cover(take_cover(draft)))
+}
+
+fn take_cover(draft: &mut Draft<'_>) -> Slot {
     let cover = draft.copy(Handle::CWD, "/dev/null", 0);
     if !draft.lacks(Feature::MountSetattr) {
         // It is the host's own node: nobody within may change its mode or times. What is copied
@@ -41,53 +49,165 @@ pub(super) fn cover(draft: &mut Draft<'_>, spec: &Spec) -> Option<Cover> {
         let set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
         mounts::set_attributes(draft, cover, Change { set, ..Change::default() });
     }
-    Some(Cover(cover))
+    cover
+}
+
+/// Returns the masked paths in the order in which they are covered.
+///
+/// The surest path comes last, so that no cover is left over: to give that up would cost a grace
+/// period.
+fn masked(spec: &Spec) -> Vec<String> {
+    let mut paths: Vec<_> = spec.masked_paths.iter().map(|path| normal(path)).collect();
+    paths.dedup();
+    paths.sort_by_key(|path| path == SUREST);
+    paths
+}
+
+fn is_directory(path: &str) -> bool {
+    DIRECTORIES.contains(&path)
+}
+
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Returns whether a mount is a procfs or sysfs with paths to be covered before it has a name.
+pub(super) fn has_early(spec: &Spec, mount: &Mount) -> bool {
+    let target = normal(&mount.target);
+    let on = |path: &String| is_below(&normal(path), &target) && is_early(spec, &normal(path));
+    kernels_own(spec, &target).is_some_and(|last| std::ptr::eq(last, mount))
+        && (spec.masked_paths.iter().chain(&spec.readonly_paths).any(on)
+            || target == "proc" && !spec.sysctls.is_empty())
+}
+
+/// Returns the procfs or sysfs that a container sees at a target, its own or the host's.
+fn kernels_own<'s>(spec: &'s Spec, target: &str) -> Option<&'s Mount> {
+    let last = spec.mounts.iter().rfind(|mount| normal(&mount.target) == target)?;
+    let fits = match &last.kind {
+        MountKind::Bind { .. } => matches!(target, "proc" | "sys"),
+        MountKind::Cgroup => false,
+        MountKind::Filesystem(kind) => {
+            matches!((kind.as_str(), target), ("proc", "proc") | ("sysfs", "sys"))
+        }
+    };
+    fits.then_some(last)
+}
+
+/// Returns whether a path lies on a procfs or sysfs of the container's, and no other mount is made
+/// there, below it or above it: such a path can be covered before the others are made.
+fn is_early(spec: &Spec, path: &str) -> bool {
+    let Some((top, _)) = path.split_once('/') else { return false };
+    let meets = |other: &Mount| {
+        let target = normal(&other.target);
+        target == path || is_below(&target, path) || target != top && is_below(path, &target)
+    };
+    kernels_own(spec, top).is_some() && !spec.mounts.iter().any(meets)
+}
+
+/// Covers what a procfs or sysfs shows, and sets the kernel parameters, while it lies over the
+/// root: by paths of the host's, at `over` in place of `top`.
+pub(super) fn early(draft: &mut Draft<'_>, spec: &Spec, top: &str, over: &str) {
+    let there = |path: &str| {
+        let rest = path.strip_prefix(top).filter(|rest| rest.starts_with('/'))?;
+        is_early(spec, path).then(|| format!("{over}{rest}"))
+    };
+    if top == "proc" && !spec.sysctls.is_empty() {
+        draft.about("open /proc/sys");
+        let tree = draft.open_host(&format!("{over}/sys"), O_PATH | O_DIRECTORY);
+        set_all(draft, spec, tree);
+    }
+    for path in &spec.readonly_paths {
+        if let Some(there) = there(&normal(path)) {
+            draft.about(format!("make {path} read-only"));
+            bind_readonly(draft, spec, path, &there);
+        }
+    }
+    let Some(cover) = draft.cover else { return };
+    for path in masked(spec) {
+        if let Some(there) = there(&path) {
+            draft.about(format!("mask /{path}"));
+            if is_directory(&path) {
+                empty_or_cover(draft, &there);
+            } else {
+                cover_file(draft, cover, &there);
+            }
+        }
+    }
 }
 
 /// What a masked path may answer that is not there.
 const ABSENT: [Errno; 2] = [Errno::ENOENT, Errno::ENOTDIR];
 
-/// Covers the paths that exist: files by `/dev/null`, directories by an empty tmpfs each, which is
-/// cheaper than one that is made aside: taking that away again would cost a grace period.
+/// Covers the paths that exist and were not covered before: files by `/dev/null`, directories by
+/// an empty tmpfs each, which is cheaper than one that is made aside: taking that away again would
+/// cost a grace period.
 ///
 /// A cover that was used is attached, so another copy can be made of it; one that was not is kept
-/// for the next path. The surest path comes last, so that no cover is left over: to give that up
-/// would cost a grace period, too.
-pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec, cover: Cover) {
-    let mut paths: Vec<_> = spec.masked_paths.iter().map(|path| normal(path)).collect();
-    paths.dedup();
-    paths.sort_by_key(|path| path == SUREST);
-    for (at, path) in paths.iter().enumerate() {
-        let renewed = (at + 1 < paths.len()).then_some(cover);
+/// for the next path.
+pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec) {
+    let Some(cover) = draft.cover else { return };
+    for path in masked(spec).iter().filter(|path| !is_early(spec, path)) {
         draft.about(format!("mask /{path}"));
-        // What is usually there is tried first; the other way is for what is not.
-        let directory = DIRECTORIES.contains(&path.as_str());
-        let path = format!("/{path}");
-        let emptying = emptying(draft, &path);
-        let covering = covering(draft, cover.0, &path);
-        if directory {
-            // ENOTDIR: it is a file, or its parent is.
-            let (other, gone) =
-                draft.b.call_or_split(emptying, &[Errno::ENOTDIR], &[Errno::ENOENT]);
-            let covered = draft.b.jump();
-            draft.b.land(other);
-            let vanished = draft.b.open_or_skip(covering, Slot::NONE, &ABSENT);
-            spend(draft, &path, renewed);
-            draft.b.land(vanished);
-            draft.b.land(gone);
-            draft.b.land(covered);
+        if is_directory(path) {
+            cover_directory(draft, cover, &format!("/{path}"));
         } else {
-            // EINVAL: a file does not cover a directory.
-            let (other, gone) = draft.b.call_or_split(covering, &[Errno::EINVAL], &ABSENT);
-            spend(draft, &path, renewed);
-            let covered = draft.b.jump();
-            draft.b.land(other);
-            draft.b.call_or(emptying, &ABSENT);
-            draft.b.land(gone);
-            draft.b.land(covered);
+            cover_file(draft, cover, &format!("/{path}"));
         }
     }
     draft.done(cover.0);
+}
+
+/// Returns the cover if there is a path for another one behind this.
+fn renewed(draft: &mut Draft<'_>, cover: Cover) -> Option<Cover> {
+    draft.to_cover = draft.to_cover.saturating_sub(1);
+    (draft.to_cover > 0).then_some(cover)
+}
+
+/// Covers what is usually a file.
+fn cover_file(draft: &mut Draft<'_>, cover: Cover, path: &str) {
+    let renewed = renewed(draft, cover);
+    let emptying = emptying(draft, path);
+    let covering = covering(draft, cover.0, path);
+    // EINVAL: a file does not cover a directory.
+    let (other, gone) = draft.b.call_or_split(covering, &[Errno::EINVAL], &ABSENT);
+    spend(draft, path, renewed);
+    let covered = draft.b.jump();
+    draft.b.land(other);
+    draft.b.call_or(emptying, &ABSENT);
+    draft.b.land(gone);
+    draft.b.land(covered);
+}
+
+/// Covers what is usually a directory.
+fn cover_directory(draft: &mut Draft<'_>, cover: Cover, path: &str) {
+    let renewed = renewed(draft, cover);
+    let emptying = emptying(draft, path);
+    let covering = covering(draft, cover.0, path);
+    // ENOTDIR: it is a file, or its parent is.
+    let (other, gone) = draft.b.call_or_split(emptying, &[Errno::ENOTDIR], &[Errno::ENOENT]);
+    let covered = draft.b.jump();
+    draft.b.land(other);
+    let vanished = draft.b.open_or_skip(covering, Slot::NONE, &ABSENT);
+    spend(draft, path, renewed);
+    draft.b.land(vanished);
+    draft.b.land(gone);
+    draft.b.land(covered);
+}
+
+/// Covers what is a directory on every kernel so far, while the host's `/dev/null` is at hand.
+fn empty_or_cover(draft: &mut Draft<'_>, path: &str) {
+    let emptying = emptying(draft, path);
+    let (other, gone) = draft.b.call_or_split(emptying, &[Errno::ENOTDIR], &[Errno::ENOENT]);
+    let covered = draft.b.jump();
+    draft.b.land(other);
+    let own = take_cover(draft);
+    let covering = covering(draft, own, path);
+    let vanished = draft.b.open_or_skip(covering, Slot::NONE, &ABSENT);
+    spend(draft, path, None);
+    draft.b.land(vanished);
+    draft.done(own);
+    draft.b.land(gone);
+    draft.b.land(covered);
 }
 
 /// Follows a cover that was used: it is made read-only where that could not be done before, and
@@ -119,22 +239,28 @@ fn covering(draft: &mut Draft<'_>, cover: Slot, path: &str) -> Call<Compiled> {
     }
 }
 
-/// Makes paths read-only by a bind of each on itself; what is missing stays so.
+/// Makes the paths read-only that were not before.
 pub(super) fn readonly(draft: &mut Draft<'_>, spec: &Spec) {
-    for path in &spec.readonly_paths {
+    for path in spec.readonly_paths.iter().filter(|path| !is_early(spec, &normal(path))) {
         draft.about(format!("make {path} read-only"));
-        let absent = [Errno::ENOENT, Errno::ENOTDIR];
-        let (source, target, flags) = (path.as_str(), path.as_str(), MS_BIND | MS_REC);
-        let call = draft.mounting(Mounting { source, target, flags, ..Mounting::default() });
-        let absent = draft.b.open_or_skip(call, Slot::NONE, &absent);
-        if draft.lacks(Feature::MountSetattr) {
-            let flags = MS_REMOUNT | MS_BIND | MS_RDONLY | covering_flags(spec, path);
-            draft.mount(Mounting { target, flags, ..Mounting::default() });
-        } else {
-            mounts::readonly(draft, target, 0);
-        }
-        draft.b.land(absent);
+        bind_readonly(draft, spec, path, path);
     }
+}
+
+/// Makes a path read-only by a bind on itself, by the name that it has now; what is missing stays
+/// so.
+fn bind_readonly(draft: &mut Draft<'_>, spec: &Spec, path: &str, target: &str) {
+    let absent = [Errno::ENOENT, Errno::ENOTDIR];
+    let (source, flags) = (target, MS_BIND | MS_REC);
+    let call = draft.mounting(Mounting { source, target, flags, ..Mounting::default() });
+    let absent = draft.b.open_or_skip(call, Slot::NONE, &absent);
+    if draft.lacks(Feature::MountSetattr) {
+        let flags = MS_REMOUNT | MS_BIND | MS_RDONLY | covering_flags(spec, path);
+        draft.mount(Mounting { target, flags, ..Mounting::default() });
+    } else {
+        mounts::readonly(draft, target, 0);
+    }
+    draft.b.land(absent);
 }
 
 /// The flags of the mount that a path lies on: a remount by mount(2) must repeat them.
@@ -152,11 +278,9 @@ fn covering_flags(spec: &Spec, path: &str) -> u64 {
     })
 }
 
-/// Sets the kernel parameters.
-///
-/// CVE-2025-52881: the walk starts in proc and leaves it by no link and no mount.
+/// Sets the kernel parameters, unless the container's own procfs took them before.
 pub(super) fn sysctls(draft: &mut Draft<'_>, spec: &Spec) {
-    if spec.sysctls.is_empty() {
+    if spec.sysctls.is_empty() || kernels_own(spec, "proc").is_some() {
         return;
     }
     draft.about("open /proc/sys");
@@ -165,12 +289,19 @@ pub(super) fn sysctls(draft: &mut Draft<'_>, spec: &Spec) {
     let resolve = RESOLVE_NO_SYMLINKS;
     let (dir, mode) = (Handle::CWD, 0);
     let tree = draft.b.open(Call::Openat2 { dir, path, flags, mode, resolve });
+    set_all(draft, spec, tree);
+}
+
+/// Sets the kernel parameters below `/proc/sys`, which is closed.
+///
+/// CVE-2025-52881: the walk starts in proc and leaves it by no link and no mount.
+fn set_all(draft: &mut Draft<'_>, spec: &Spec, tree: Slot) {
     for sysctl in &spec.sysctls {
         draft.about(format!("set {} to {}", sysctl.name, sysctl.value));
         let path = draft.text(&sysctl.path);
         let flags = O_WRONLY | O_CLOEXEC;
         let resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-        let dir = handle(tree);
+        let (dir, mode) = (handle(tree), 0);
         let file = draft.b.open(Call::Openat2 { dir, path, flags, mode, resolve });
         draft.write(handle(file), sysctl.value.as_bytes());
         draft.done(file);

@@ -72,6 +72,7 @@ constants! {
     LOCK_UN: u32 = 8;
 
     RENAME_NOREPLACE: u32 = 1;
+    RENAME_EXCHANGE: u32 = 2;
     CLOSE_RANGE_CLOEXEC: u32 = 4;
 
     CLONE_NEWTIME: u64 = 0x80;
@@ -123,7 +124,9 @@ constants! {
 
     OPEN_TREE_CLONE: u32 = 1;
     OPEN_TREE_CLOEXEC: u32 = 0o2_000_000;
+    MOVE_MOUNT_F_SYMLINKS: u32 = 1;
     MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
+    MOVE_MOUNT_T_SYMLINKS: u32 = 0x10;
     MOVE_MOUNT_T_EMPTY_PATH: u32 = 0x40;
     MNT_DETACH: u32 = 2;
     UMOUNT_NOFOLLOW: u32 = 8;

@@ -242,7 +242,7 @@ impl Judge {
     }
 }
 
-fn ends(moment: &Moment<'_, '_>) -> String {
+pub(super) fn ends(moment: &Moment<'_, '_>) -> String {
     let ends: Vec<_> = moment
         .clients()
         .map(|(name, end)| match end {

@@ -60,6 +60,7 @@
 //!
 //! **Invariant:** the walk is the same on every machine: no clock, no thread, no chance.
 
+pub mod adversary;
 mod coverage;
 mod diagram;
 pub mod faults;

@@ -1,4 +1,4 @@
-//! Children: programs of the runtime's, advanced one operation per turn by the one interpreter.
+//! Children: programs of the runtime's, advanced one call per turn by the one interpreter.
 
 use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::fds::{self, Entry};
 use super::files::Ino;
+use super::midway::{Answered, Once};
 use super::procs::Role;
 use super::spaces::Kind;
 use super::{Answer, Pid, World};
@@ -16,6 +17,8 @@ use crate::sys::{Call, Child, Code, Cursor, Errno, Kernel, Live, Op, RawFd, Stri
 pub(super) struct Running {
     code: Arc<Copied>,
     cursor: Cursor,
+    /// What the operation at the cursor was answered so far.
+    answered: Vec<Answered>,
     given: Arc<[RawFd]>,
     stage: Stage,
 }
@@ -114,6 +117,7 @@ impl World {
         let running = Running {
             code: Arc::new(Copied::new(child.code)),
             cursor: Cursor::new(child.code, child.given),
+            answered: Vec::new(),
             given: child.given.into(),
             stage,
         };
@@ -211,9 +215,10 @@ impl World {
     fn peek(&self, pid: Pid, running: &Running) -> Peek<'_> {
         let (enabled, hasty) = (Cell::new(true), Cell::new(false));
         let peek = Peek { world: self, pid, enabled, hasty };
+        let once = Once::new(peek, &running.answered);
         let mut cursor = running.cursor;
-        let _: Turn = cursor.step(running.code.code(), &peek);
-        peek
+        let _: Turn = cursor.step(running.code.code(), &once);
+        once.kernel
     }
 
     /// Returns whether the turn that the program of `pid` can take is nobody else's concern.
@@ -234,9 +239,10 @@ impl World {
             return false;
         }
         let look = Look { world: self, pid, private: Cell::new(None) };
+        let once = Once::new(look, &running.answered);
         let mut cursor = running.cursor;
-        let turn = cursor.step(running.code.code(), &look);
-        look.private.get().unwrap_or(turn == Turn::Going)
+        let turn = cursor.step(running.code.code(), &once);
+        once.kernel.private.get().unwrap_or(turn == Turn::Going)
     }
 
     /// Returns whether the turn that the program of `pid` can take would be better taken later.
@@ -277,13 +283,17 @@ impl World {
     fn go(&mut self, pid: Pid, running: &mut Running) {
         let code = Arc::clone(&running.code);
         let mut cursor = running.cursor;
-        if !self.is_ready(pid, cursor, code.code()) {
+        if !self.is_ready(pid, running) {
             return;
         }
-        let turn = {
-            let direct = Direct { world: RefCell::new(self), pid };
-            cursor.step(code.code(), &direct)
-        };
+        let direct = Direct { world: RefCell::new(self), pid };
+        let once = Once::new(direct, &running.answered);
+        let turn = cursor.step(code.code(), &once);
+        if let Some(answered) = once.left() {
+            running.answered.push(answered);
+            return;
+        }
+        running.answered.clear();
         running.cursor = cursor;
         match turn {
             Turn::Ended { op, status } => {
@@ -298,7 +308,7 @@ impl World {
     }
 
     /// Returns whether the next call can be performed; if not, begins to wait for it.
-    fn is_ready(&mut self, pid: Pid, mut cursor: Cursor, code: Code<'_>) -> bool {
+    fn is_ready(&mut self, pid: Pid, running: &Running) -> bool {
         struct Begin<'w> {
             world: RefCell<&'w mut World>,
             pid: Pid,
@@ -315,8 +325,10 @@ impl World {
             }
         }
         let begin = Begin { world: RefCell::new(self), pid, ready: Cell::new(true) };
-        let _: Turn = cursor.step(code, &begin);
-        begin.ready.get()
+        let once = Once::new(begin, &running.answered);
+        let mut cursor = running.cursor;
+        let _: Turn = cursor.step(running.code.code(), &once);
+        once.kernel.ready.get()
     }
 
     fn map(&mut self, pid: Pid, running: &mut Running) {

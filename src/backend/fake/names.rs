@@ -173,30 +173,8 @@ impl World {
     }
 
     pub(super) fn renameat2(&mut self, pid: Pid, ends: [(RawFd, &[u8]); 2], how: u32) -> Answer {
-        if how & !flags::RENAME_NOREPLACE != 0 {
-            super::parts::unmodelled("renameat2", &format!("flags {how:#x}"));
-        }
-        let replaces = how & flags::RENAME_NOREPLACE == 0;
-        let [from, to] = ends.map(|end| self.parent(pid, end));
-        let (mut from, mut to) = (from?, to?);
-        if from.parent.mount != to.parent.mount {
-            return Err(Errno::EXDEV);
-        }
-        if from.is_dots() || to.is_dots() && replaces {
-            return Err(Errno::EBUSY);
-        }
-        if to.is_dots() {
-            return Err(Errno::EEXIST);
-        }
-        self.seek(pid, &mut from)?;
+        let [from, to] = self.rename_ends(pid, ends, how)?;
         let moved = from.target.ok_or(Errno::ENOENT)?;
-        self.seek(pid, &mut to)?;
-        if to.target.is_some() && !replaces {
-            return Err(Errno::EEXIST);
-        }
-        if to.target.is_none() && matches!(to.parent.ino, Ino::Proc(_)) {
-            return Err(Errno::ENOENT);
-        }
         let (Ino::Plain(row), Ino::Plain(source), Ino::Plain(target)) =
             (moved.ino, from.parent.ino, to.parent.ino)
         else {
@@ -212,6 +190,9 @@ impl World {
         if self.inodes.get(target).is_none_or(|inode| inode.links == 0) {
             return Err(Errno::ENOENT);
         }
+        if how & flags::RENAME_EXCHANGE != 0 {
+            return self.exchange([(source, &from), (target, &to)]);
+        }
         let is_directory = self.is_directory(moved.ino);
         if !is_directory && (from.slash || to.slash) {
             return Err(Errno::ENOTDIR);
@@ -224,10 +205,84 @@ impl World {
                 return Ok(0);
             }
             self.replaceable(old, is_directory)?;
+            self.unmount_under(Ino::Plain(old));
             self.unlink(target, &to.name);
         }
         self.link(target, &to.name, row);
         self.unlink(source, &from.name);
+        Ok(0)
+    }
+
+    /// Walks to both names of a rename, and refuses what no file system is asked for.
+    fn rename_ends(
+        &self,
+        pid: Pid,
+        ends: [(RawFd, &[u8]); 2],
+        how: u32,
+    ) -> Result<[Walked; 2], Errno> {
+        let known = flags::RENAME_EXCHANGE | flags::RENAME_NOREPLACE;
+        if how & !known != 0 {
+            super::parts::unmodelled("renameat2", &format!("flags {how:#x}"));
+        }
+        if how == known {
+            return Err(Errno::EINVAL);
+        }
+        let replaces = how & flags::RENAME_NOREPLACE == 0;
+        let [from, to] = ends.map(|end| self.parent(pid, end));
+        let (mut from, mut to) = (from?, to?);
+        if from.parent.mount != to.parent.mount {
+            return Err(Errno::EXDEV);
+        }
+        if from.is_dots() || to.is_dots() && replaces {
+            return Err(Errno::EBUSY);
+        }
+        if to.is_dots() {
+            return Err(Errno::EEXIST);
+        }
+        self.seek(pid, &mut from)?;
+        if from.target.is_none() {
+            return Err(Errno::ENOENT);
+        }
+        self.seek(pid, &mut to)?;
+        if to.target.is_some() && !replaces {
+            return Err(Errno::EEXIST);
+        }
+        let swaps = how & flags::RENAME_EXCHANGE != 0;
+        if to.target.is_none() && (swaps || matches!(to.parent.ino, Ino::Proc(_))) {
+            return Err(Errno::ENOENT);
+        }
+        Ok([from, to])
+    }
+
+    /// Puts each of two names where the other was, in directories by their rows.
+    fn exchange(&mut self, ends: [(u32, &Walked); 2]) -> Answer {
+        let [(source, from), (target, to)] = ends;
+        let (Some(moved), Some(back)) = (from.target, to.target) else {
+            return Err(Errno::ENOENT);
+        };
+        for (place, end) in [(moved, from), (back, to)] {
+            if !self.is_directory(place.ino) && end.slash {
+                return Err(Errno::ENOTDIR);
+            }
+        }
+        for (place, end) in [(moved, to), (back, from)] {
+            if self.is_directory(place.ino) && self.is_within(end.parent, place) {
+                return Err(Errno::EINVAL);
+            }
+        }
+        let (Ino::Plain(moved), Ino::Plain(back)) = (moved.ino, back.ino) else {
+            return Err(Errno::EPERM);
+        };
+        if moved != back {
+            // Each has a name throughout, so that neither is forgotten on the way.
+            self.link(target, &to.name, moved);
+            self.link(source, &from.name, back);
+            for row in [moved, back] {
+                if let Some(inode) = self.inodes.get_mut(row) {
+                    inode.links -= 1;
+                }
+            }
+        }
         Ok(0)
     }
 

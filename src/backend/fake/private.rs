@@ -8,6 +8,8 @@
 //! **Invariant:** a regular file that nobody has open for writing keeps its bytes. It is true of
 //! this runtime: only who has made a file writes to it, through the descriptor that made it.
 
+use std::ffi::CStr;
+
 use super::fds::{Lock, Open, What};
 use super::files::Ino;
 use super::proctree::Proc;
@@ -21,8 +23,6 @@ impl World {
         match *call {
             Call::BpfLoad { .. }
             | Call::Capset { .. }
-            | Call::Chdir { .. }
-            | Call::Chroot { .. }
             | Call::ClockGettime { .. }
             | Call::Fchdir { .. }
             | Call::Fstatfs { .. }
@@ -41,12 +41,23 @@ impl World {
             | Call::SignalDefault { .. }
             | Call::Socketpair { .. }
             | Call::Umask { .. } => true,
-            Call::Mount { .. }
-            | Call::MountSetattr { .. }
-            | Call::MoveMount { .. }
-            | Call::OpenTree { .. }
-            | Call::PivotRoot { .. }
-            | Call::Umount2 { .. } => self.task(pid).space(Kind::Mnt) != Kind::Mnt.first(),
+            Call::Chdir { path } | Call::Chroot { path } => is_nameless(path),
+            Call::Mount { target, flags: how, .. } => {
+                // What attaches depends on whether the directory is still there.
+                let changes = flags::MS_REMOUNT
+                    | flags::MS_PRIVATE
+                    | flags::MS_SHARED
+                    | flags::MS_SLAVE
+                    | flags::MS_UNBINDABLE;
+                how & changes != 0 && is_nameless(target) && self.is_apart(pid)
+            }
+            Call::MountSetattr { path, .. } | Call::OpenTree { path, .. } => {
+                is_nameless(path) && self.is_apart(pid)
+            }
+            Call::PivotRoot { new_root: path, put_old: other } => {
+                is_nameless(path) && is_nameless(other) && self.is_apart(pid)
+            }
+            Call::Umount2 { target: path, .. } => is_nameless(path) && self.is_apart(pid),
             Call::Close { fd } => self.is_quiet(pid, fd),
             Call::CloseRange { first, last, .. } => {
                 let inside = |fd: &&RawFd| (first..=last).contains(&fd.cast_unsigned());
@@ -55,7 +66,9 @@ impl World {
             Call::Dup3 { new, .. } => self.is_quiet(pid, new),
             Call::Openat2 { path, flags: how, .. } => {
                 let path = path.to_bytes();
-                how & 3 == flags::O_RDONLY
+                // In a root of its own that may be anybody's directory.
+                self.task(pid).root == self.task(1).root
+                    && how & 3 == flags::O_RDONLY
                     && (path.starts_with(b"/proc/self/") || path.starts_with(b"/proc/sys/"))
             }
             Call::Readlinkat { path, .. } => path.to_bytes().starts_with(b"/proc/self/ns/"),
@@ -64,6 +77,11 @@ impl World {
             }
             _ => false,
         }
+    }
+
+    /// Returns whether a process has mounts of its own.
+    fn is_apart(&self, pid: Pid) -> bool {
+        self.task(pid).space(Kind::Mnt) != Kind::Mnt.first()
     }
 
     /// Returns whether nobody sees a descriptor being closed.
@@ -93,4 +111,9 @@ impl World {
             | Ino::Space(_) => false,
         }
     }
+}
+
+/// Returns whether a path has no name in it that somebody could give to something else.
+fn is_nameless(path: &CStr) -> bool {
+    matches!(path.to_bytes(), b"" | b"." | b"/")
 }

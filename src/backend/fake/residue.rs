@@ -6,7 +6,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::fds::Lock;
 use super::files::{Ino, Node, Place};
 use super::procs::Role;
-use super::setup::ROOT;
 use super::spaces::Kind;
 use super::{Pid, World};
 
@@ -16,9 +15,20 @@ impl World {
     #[must_use]
     pub fn residue(&self, before: &Self) -> Vec<String> {
         let (then, now) = (before.inventory(), self.inventory());
-        let left = now.difference(&then).map(|what| format!("left: {what}"));
-        let lost = then.difference(&now).map(|what| format!("lost: {what}"));
-        left.chain(lost).collect()
+        differences(&then, &now)
+    }
+
+    /// Returns what differs from `before` of the files and mounts that the host has, by inode and
+    /// whatever is mounted over them: nothing below `within`, which are paths without links.
+    #[must_use]
+    pub fn tampered(&self, before: &Self, within: &[&str]) -> Vec<String> {
+        let seen = |world: &Self| {
+            let mut found = BTreeSet::new();
+            world.host_tree(&mut found);
+            found.retain(|line| !within.iter().any(|above| is_below(line, above)));
+            found
+        };
+        differences(&seen(before), &seen(self))
     }
 
     /// Returns whether a process is there and has not begun to die.
@@ -80,20 +90,29 @@ impl World {
                 found.insert(format!("frozen cgroup {tree}:{path}"));
             }
         }
-        let host = self.task(1).root;
-        for (row, mount) in self.mounts.iter() {
-            if mount.space == Kind::Mnt.first() {
-                let path = self.path_of(Place { mount: row, ino: mount.root }, host);
-                let kind = String::from_utf8_lossy(&mount.kind);
-                found.insert(format!("mount of {kind} on {}", String::from_utf8_lossy(&path)));
-            }
-        }
         let locks = self.opens.iter().filter(|(_, open)| open.lock != Lock::None);
         found.extend(locks.map(|(row, open)| format!("lock {:?} of open file {row}", open.lock)));
         let made = self.spaces.iter().filter(|(row, _)| *row > 8);
         found.extend(made.map(|(row, space)| format!("{} namespace {row}", space.kind.name())));
-        self.files_under(ROOT, String::new(), &mut found);
+        self.host_tree(&mut found);
         found
+    }
+
+    /// Adds the mounts of the host, and every file of their file systems.
+    fn host_tree(&self, found: &mut BTreeSet<String>) {
+        let host = self.task(1).root;
+        for (row, mount) in self.mounts.iter() {
+            if mount.space != Kind::Mnt.first() {
+                continue;
+            }
+            let path = self.path_of(Place { mount: row, ino: mount.root }, host);
+            let path = String::from_utf8_lossy(&path).into_owned();
+            let kind = String::from_utf8_lossy(&mount.kind);
+            found.insert(format!("mount of {kind} on {path}"));
+            if let Ino::Plain(root) = mount.root {
+                self.files_under(root, path.trim_end_matches('/').to_owned(), found);
+            }
+        }
     }
 
     fn files_under(&self, row: u32, path: String, found: &mut BTreeSet<String>) {
@@ -125,4 +144,16 @@ impl World {
             self.files_under(*child, below, found);
         }
     }
+}
+
+/// Returns what is in one inventory alone, a line each.
+fn differences(then: &BTreeSet<String>, now: &BTreeSet<String>) -> Vec<String> {
+    let left = now.difference(then).map(|what| format!("left: {what}"));
+    let lost = then.difference(now).map(|what| format!("lost: {what}"));
+    left.chain(lost).collect()
+}
+
+/// Returns whether a line of an inventory is of a file at or below a path.
+fn is_below(line: &str, above: &str) -> bool {
+    line.strip_prefix(above).is_some_and(|rest| rest.starts_with(['/', ':']))
 }

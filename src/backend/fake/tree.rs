@@ -67,6 +67,7 @@ impl World {
             "ext4" | "xfs" | "btrfs" => return Err(Errno::ENOTBLK),
             _ => return Err(Errno::ENODEV),
         };
+        self.stands(place)?;
         if !self.is_directory(place.ino) {
             return Err(Errno::ENOTDIR);
         }
@@ -93,6 +94,15 @@ impl World {
         match self.mounts.get(place.mount) {
             Some(mount) if mount.space == space => Ok(space),
             Some(_) | None => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Refuses what was removed as a place for a mount; law
+    /// `nothing_is_mounted_on_what_was_removed`.
+    fn stands(&self, place: Place) -> Result<(), Errno> {
+        match self.attributes(place.ino) {
+            found if found.links == 0 => Err(Errno::ENOENT),
+            _ => Ok(()),
         }
     }
 
@@ -128,6 +138,7 @@ impl World {
     fn bind(&mut self, pid: Pid, ends: [Place; 2], reach: Reach) -> Answer {
         let [source, target] = ends;
         self.own_mount(pid, target)?;
+        self.stands(target)?;
         if self.is_directory(source.ino) != self.is_directory(target.ino) {
             return Err(Errno::ENOTDIR);
         }
@@ -211,6 +222,7 @@ impl World {
 
     fn move_tree(&mut self, pid: Pid, source: Place, target: Place) -> Answer {
         self.own_mount(pid, target)?;
+        self.stands(target)?;
         let Some(mount) = self.mounts.get(source.mount) else { return Err(Errno::EINVAL) };
         let attached = mount.at.mount;
         let shared = self.mounts.get(attached).is_some_and(|parent| parent.peers != 0);
@@ -258,8 +270,9 @@ impl World {
         self.may_mount(pid)?;
         let [from, to] = ends;
         let empty = |bit| if how & bit != 0 { flags::AT_EMPTY_PATH } else { 0 };
-        let from_flags = empty(flags::MOVE_MOUNT_F_EMPTY_PATH) | flags::AT_SYMLINK_NOFOLLOW;
-        let to_flags = empty(flags::MOVE_MOUNT_T_EMPTY_PATH) | flags::AT_SYMLINK_NOFOLLOW;
+        let kept = |bit| if how & bit != 0 { 0 } else { flags::AT_SYMLINK_NOFOLLOW };
+        let from_flags = empty(flags::MOVE_MOUNT_F_EMPTY_PATH) | kept(flags::MOVE_MOUNT_F_SYMLINKS);
+        let to_flags = empty(flags::MOVE_MOUNT_T_EMPTY_PATH) | kept(flags::MOVE_MOUNT_T_SYMLINKS);
         let source = self.find_at(Walk::new(pid, from.0, from.1), from_flags)?;
         let target = self.over(self.find_at(Walk::new(pid, to.0, to.1), to_flags)?);
         self.move_tree(pid, source, target)
