@@ -109,6 +109,24 @@ fn what_never_happens_is_found_again_on_its_way() {
 }
 
 #[test]
+fn whoever_wanders_goes_one_way_to_its_end() {
+    let mut scene = rivals();
+    let story = scene.wander(&mut |_| 3, &mut |_| Ok(())).unwrap();
+    assert_eq!(
+        story.lines(),
+        ["b: mkdirat = 0, then: Ok(())", "a: mkdirat = EEXIST, then: Err(EEXIST)"]
+    );
+    assert_eq!(scene.replay(&story.choices, &mut |_| Ok(())), Ok(story));
+    let failure = rivals().deaths(1).wander(&mut |count| count - 1, &mut |moment| {
+        let killed = moment.clients().any(|(_, end)| end == Some(End::Killed));
+        if killed { Err("somebody is killed".to_owned()) } else { Ok(()) }
+    });
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.what, "somebody is killed");
+    assert_eq!(failure.story.lines(), ["b is killed"]);
+}
+
+#[test]
 fn a_diagram_has_a_column_for_each_client_and_ends_with_him() {
     let pid = |kernel: &Replay<'_>| format!("<{:?}> & gone", kernel.call(Call::Getpid {}));
     let mut scene = rivals().deaths(1).client("c", pid);
