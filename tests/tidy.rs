@@ -99,6 +99,9 @@ const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!
 /// Directories of some developer's machine, written likewise.
 const MACHINE_PATHS: &[&str] = &[concat!("/ho", "me/"), concat!("/ro", "ot/")];
 
+/// What of the crate of fuzz targets is written by hand.
+const FUZZ: [&str; 4] = ["fuzz/Cargo.toml", "fuzz/src", "fuzz/fuzz_targets", "fuzz/tests"];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -120,7 +123,7 @@ fn relative(path: &Path) -> String {
 
 fn sources() -> Vec<Source> {
     let mut paths = Vec::new();
-    for top in ["build.rs", "src", "tests", "benches", "examples"] {
+    for top in ["build.rs", "src", "tests", "benches", "examples"].into_iter().chain(FUZZ) {
         files_under(&root().join(top), &mut paths);
     }
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
@@ -316,7 +319,8 @@ fn nothing_is_silenced() {
 #[test]
 fn no_file_knows_a_machine() {
     let mut paths = Vec::new();
-    for top in ["build.rs", "src", "benches", "examples", "ci", ".ci", ".cargo"] {
+    let own = ["build.rs", "src", "benches", "examples", "ci", ".ci", ".cargo"];
+    for top in own.into_iter().chain(FUZZ) {
         files_under(&root().join(top), &mut paths);
     }
     for entry in std::fs::read_dir(root()).expect("readable root") {

@@ -31,7 +31,7 @@ use crate::sys::{self, Call, Errno, Fd, Kernel, RawFd, Syscalls, flags};
 use super::cgroup::Unmade;
 use super::error::{Doing, Failure, regardless};
 use super::operation::{Child, Operation, Task};
-use super::process::{Message, is_over, receive, wait};
+use super::process::{Message, is_child, is_over, receive, wait};
 use super::request::{Console, Create, Stdio};
 use super::sweep::unlock;
 use super::{cgroup, hooks, identity, maps, records, streams};
@@ -250,15 +250,25 @@ pub(super) fn expect<K: Kernel>(
             Message::Ready if wanted == Wanted::Ready => return Ok(()),
             Message::Ready if wanted != Wanted::Hooks => op.ready = true,
             Message::Over if op.ready => return Ok(()),
-            Message::Hooks | Message::Ready => {
+            Message::Over => return Err(killed()),
+            Message::Pid(pid) if plan.forks && !op.forked => succeed(op, pid)?,
+            Message::Terminal(master) if awaits_terminal(op) => op.terminal = Some(master),
+            Message::Hooks | Message::Pid(_) | Message::Ready | Message::Terminal(_) => {
                 return Err(Failure::new("hear from the child in order", Errno::EPROTO));
             }
-            Message::Over => return Err(killed()),
-            Message::Pid(pid) => succeed(op, pid)?,
-            Message::Terminal(master) => op.terminal = Some(master),
         }
     }
     Ok(())
+}
+
+/// Whether the child is to send the master of its terminal, and has not.
+fn awaits_terminal<K: Kernel>(op: &Operation<'_, '_, K>) -> bool {
+    let console = match op.task {
+        Task::Create(create, _) => create.console,
+        Task::Exec(exec, _) => exec.console,
+        Task::Limit(_) | Task::Plain | Task::Signal(_) => Console::None,
+    };
+    console == Console::Relay && op.terminal.is_none()
 }
 
 fn killed() -> Failure {
@@ -313,9 +323,16 @@ fn ended<K: Kernel>(op: &Operation<'_, '_, K>, plan: &Plan, at: u16, status: u16
 
 /// Takes hold of the process that goes on: it is a child of the caller's, not waited for yet, so
 /// its number is its own.
+///
+/// Whoever is said to go on and is nobody's child here is not taken: what is adopted is signalled.
 fn adopt<K: Kernel>(kernel: &K, pid: u32) -> Result<Child<'_, K>, Failure> {
-    let pidfd = kernel.give(Call::PidfdOpen { pid, flags: 0 });
-    Ok(Child { pid, pidfd: pidfd.doing(|| format!("open process {pid}"))? })
+    let what = || format!("adopt process {pid}");
+    let pidfd = kernel.give(Call::PidfdOpen { pid, flags: 0 }).doing(what)?;
+    if is_child(kernel, &pidfd).doing(what)? {
+        Ok(Child { pid, pidfd })
+    } else {
+        Err(Failure::new(what(), Errno::ECHILD))
+    }
 }
 
 /// The record says created …

@@ -77,15 +77,7 @@ impl<'k, K: Kernel> Process<'k, K> {
 
 /// Waits for a child by its descriptor.
 pub(super) fn wait<K: Kernel>(kernel: &K, pidfd: &Fd<'_, K>) -> Result<Exit, Errno> {
-    let mut info = [0_u8; 128];
-    loop {
-        let room = Cell::from_mut(&mut info[..]).as_slice_of_cells();
-        match kernel.call(Call::Waitid { fd: pidfd.raw(), info: room, options: flags::WEXITED }) {
-            Ok(_) => break,
-            Err(Errno::EINTR) => (),
-            Err(errno) => return Err(errno),
-        }
-    }
+    let info = ask(kernel, pidfd, flags::WEXITED)?;
     // siginfo_t: si_code at 8, si_status at 24 (sigaction(2)).
     let word = |at: usize| {
         info.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, i32::from_le_bytes)
@@ -94,6 +86,33 @@ pub(super) fn wait<K: Kernel>(kernel: &K, pidfd: &Fd<'_, K>) -> Result<Exit, Err
         flags::CLD_EXITED => Exit::Code(word(24)),
         _ => Exit::Signal(word(24)),
     })
+}
+
+/// Returns whether a process is a child of the caller's that was not waited for: then its number is
+/// its own until it is.
+///
+/// # Errors
+///
+/// Those of waitid(2) but `ECHILD`.
+pub(super) fn is_child<K: Kernel>(kernel: &K, pidfd: &Fd<'_, K>) -> Result<bool, Errno> {
+    match ask(kernel, pidfd, flags::WEXITED | flags::WNOHANG | flags::WNOWAIT) {
+        Ok(_) => Ok(true),
+        Err(Errno::ECHILD) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Asks waitid(2) about a process, whatever signals the caller gets meanwhile.
+fn ask<K: Kernel>(kernel: &K, pidfd: &Fd<'_, K>, options: u32) -> Result<[u8; 128], Errno> {
+    let mut info = [0_u8; 128];
+    loop {
+        let room = Cell::from_mut(&mut info[..]).as_slice_of_cells();
+        match kernel.call(Call::Waitid { fd: pidfd.raw(), info: room, options }) {
+            Ok(_) => return Ok(info),
+            Err(Errno::EINTR) => (),
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 /// Waits until a process is over, whoever's child it is; the caller's own is reaped.

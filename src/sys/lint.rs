@@ -11,9 +11,6 @@
 //!
 //! **Invariant:** jumps go forward only, so the order of the operations is the order of events.
 
-#[cfg(feature = "linux")]
-mod bpf;
-
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -265,6 +262,7 @@ fn ends(op: &Op) -> bool {
 /// Returns how the filter installed by one operation denies another.
 #[cfg(feature = "linux")]
 fn denied(program: &Program, filter: u16, op: &Op) -> Option<String> {
+    use super::bpf;
     use super::form::Binder;
     use super::lower::{Scratch, lower, number};
     use core::cell::Cell;

@@ -5,9 +5,11 @@
 //!
 //! **Invariant:** nothing here touches the host, and no type of Linux or of `libc` appears.
 //!
-//! **Invariant:** everything but [`Program`], [`Builder`] and [`Syscalls`] is core only: the stub
-//! is compiled from the same files, without an allocator (see `src/stub.rs`).
+//! **Invariant:** everything but [`bpf`], [`Program`], [`Builder`] and [`Syscalls`] is core only:
+//! the stub is compiled from the same files, without an allocator (see `src/stub.rs`).
 
+#[cfg(not(cofferdam_stub))]
+pub mod bpf;
 #[cfg(not(cofferdam_stub))]
 mod builder;
 mod calls;

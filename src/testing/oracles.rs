@@ -28,8 +28,8 @@ pub fn authority(world: &World) -> Result<(), String> {
     }
 }
 
-/// Fails if a container is told to run or to be paused and no payload is there, or the other way
-/// round.
+/// Fails if a container is told to run and no payload is there, or the other way round. One that is
+/// told to be paused has a payload, or an init that waits to be started.
 ///
 /// It is for machines with no container but that one, at rest.
 ///
@@ -40,12 +40,24 @@ pub fn truth(world: &World, root: &str, id: &str) -> Result<(), String> {
     let runs = world.pids().into_iter().any(|pid| world.is_payload(pid));
     let (told, _) = on_a_copy(world, root, |runtime| runtime.container(id)?.state());
     match told {
-        Ok(told) if matches!(told.status, Status::Paused | Status::Running) != runs => {
-            Err(format!("truth: told {}, a payload runs: {runs}", told.status))
+        Ok(told) => {
+            let waits = || told.pid.is_some_and(|pid| world.is_alive(pid));
+            let true_of_it = match told.status {
+                Status::Running => runs,
+                Status::Paused => runs || waits(),
+                Status::Absent
+                | Status::Checkpointed
+                | Status::Created
+                | Status::Creating
+                | Status::Pausing
+                | Status::Stopped => !runs,
+            };
+            let what = || format!("truth: told {}, a payload runs: {runs}", told.status);
+            if true_of_it { Ok(()) } else { Err(what()) }
         }
         Err(error) if !error.is_not_found() => Err(format!("truth: {error}")),
         Err(_) if runs => Err("truth: the payload of no container runs".to_owned()),
-        Ok(_) | Err(_) => Ok(()),
+        Err(_) => Ok(()),
     }
 }
 
@@ -97,7 +109,8 @@ pub fn reading(told: &str, held: u8) -> Result<(), String> {
     let can = match told {
         "creating" => facts::UNBORN | facts::WAITS,
         "created" => facts::WAITS,
-        "running" | "paused" => facts::RUNS,
+        "running" => facts::RUNS,
+        "paused" => facts::RUNS | facts::WAITS,
         "stopped" => facts::DEAD,
         "container does not exist" => facts::ABSENT,
         _ => 0,

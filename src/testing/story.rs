@@ -128,6 +128,36 @@ impl<'b> Scene<'b> {
         }
     }
 
+    /// Goes one way to its end, asking `oracle` in each state: of so many things that can happen
+    /// `choose` says which does, counted from 0 and taken modulo their number.
+    ///
+    /// That is for ways through walks too large to be whole: as a fuzzer goes them, or by chance.
+    ///
+    /// # Errors
+    ///
+    /// The first state of the way in which [`Scene::walk`] would fail. The way there is one of
+    /// many, and no shortest one.
+    pub fn wander(
+        &mut self,
+        choose: &mut dyn FnMut(usize) -> usize,
+        oracle: &mut dyn FnMut(&Moment<'_, 'b>) -> Result<(), String>,
+    ) -> Result<Story, Box<Counterexample>> {
+        let (mut state, mut story) = (self.first(), self.untold());
+        loop {
+            let behind = self.behind(&state);
+            let over = is_over(&behind);
+            if let Err(what) = self.judge(&Moment::new(self, &state, over), oracle) {
+                return Err(Box::new(Counterexample { what, story }));
+            }
+            if over {
+                return Ok(story);
+            }
+            let choice = u16::try_from(choose(behind.len()) % behind.len()).unwrap_or(0);
+            let next = self.follow(&state, (behind, choice), &mut story);
+            state = next.unwrap_or(state);
+        }
+    }
+
     fn untold(&self) -> Story {
         Story { clients: self.names(), ..Story::default() }
     }

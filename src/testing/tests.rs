@@ -1,10 +1,13 @@
 //! Small scenes, each of which has one thing to be found.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Count, End, Never, Scene};
+use super::lifecycle::{Before, ID, ROOT, set};
+use super::{Count, End, Never, Scene, oracles};
 use crate::backend::fake::{Profile, Replay, World};
 use crate::sys::{CWD, Call, Errno, Kernel, Syscalls, TABLE};
+use crate::{Runtime, Status};
 
 fn world() -> World {
     World::new(Profile::default())
@@ -106,6 +109,35 @@ fn what_never_happens_is_found_again_on_its_way() {
     assert_eq!(astray.what, "no choice 7 here: this is another scene");
     assert_eq!(astray.story, fine);
     assert!(scene.replay("x", &mut |_| Ok(())).is_err());
+}
+
+#[test]
+fn whoever_wanders_goes_one_way_to_its_end() {
+    let mut scene = rivals();
+    let story = scene.wander(&mut |_| 3, &mut |_| Ok(())).unwrap();
+    assert_eq!(
+        story.lines(),
+        ["b: mkdirat = 0, then: Ok(())", "a: mkdirat = EEXIST, then: Err(EEXIST)"]
+    );
+    assert_eq!(scene.replay(&story.choices, &mut |_| Ok(())), Ok(story));
+    let failure = rivals().deaths(1).wander(&mut |count| count - 1, &mut |moment| {
+        let killed = moment.clients().any(|(_, end)| end == Some(End::Killed));
+        if killed { Err("somebody is killed".to_owned()) } else { Ok(()) }
+    });
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.what, "somebody is killed");
+    assert_eq!(failure.story.lines(), ["b is killed"]);
+}
+
+#[test]
+fn it_is_true_that_one_is_paused_who_waits_to_be_started() {
+    let world = RefCell::new(set(Before::Created, &Profile::default()));
+    let pid = world.borrow_mut().client();
+    let runtime = Runtime::new(World::process(&world, pid), ROOT).unwrap();
+    let container = runtime.container(ID).unwrap();
+    container.pause().unwrap();
+    assert_eq!(container.state().unwrap().status, Status::Paused);
+    assert_eq!(oracles::truth(&world.borrow(), ROOT, ID), Ok(()));
 }
 
 #[test]

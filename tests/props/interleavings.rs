@@ -200,5 +200,5 @@ fn all_pairs_with_a_death_anywhere_end_well_without_a_freezer() {
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_where_everything_is_short() {
-    on("narrow", [1_075_128, 2_226_143, 39_604]);
+    on("narrow", [1_106_976, 2_284_875, 41_648]);
 }

@@ -25,8 +25,8 @@ fn readings(moment: &Moment<'_, '_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Walks `state` beside others, somebody of whom may be killed anywhere if there is but one; nothing
-/// where no container can be like that before.
+/// Walks `state` beside others, somebody of whom may be killed anywhere if there is but one;
+/// nothing where no container can be like that before.
 fn walk(before: Before, others: &[Request], profile: &Profile) -> Count {
     let Ok(world) = try_set(before, profile) else { return Count::default() };
     let deaths = u8::from(others.len() == 1);

@@ -115,7 +115,9 @@ impl World {
     /// Returns whether that many bytes are written at once to a file that may be a pipe.
     pub(super) fn may_write_pipe(&self, row: u32, len: usize) -> bool {
         let free = self.pipe_room(row);
-        !self.has_reader(row) || free >= if len <= ATOMIC { len } else { 1 }
+        self.pipe_of(row).is_none()
+            || !self.has_reader(row)
+            || free >= if len <= ATOMIC { len } else { 1 }
     }
 
     fn pipe_room(&self, row: u32) -> usize {

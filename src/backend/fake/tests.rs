@@ -108,6 +108,16 @@ fn files_keep_what_is_written() {
 }
 
 #[test]
+fn a_file_takes_more_than_a_pipe_holds() {
+    let world = RefCell::new(World::new(Profile::narrow()));
+    let pid = world.borrow_mut().client();
+    let kernel = World::process(&world, pid);
+    let name = c"state";
+    let file = kernel.give(Call::MemfdCreate { name, flags: flags::MFD_CLOEXEC }).unwrap();
+    assert_eq!(kernel.write(file.raw(), b"more than a byte"), Ok(16));
+}
+
+#[test]
 fn an_ignored_signal_does_not_kill_and_a_sigkill_does() {
     let mut fresh = world();
     fresh.payload("/bin/stubborn", Payload::from([Action::Ignore(15), Action::Sleep]));

@@ -1,16 +1,32 @@
 //! Performs a system call filter on one call: the subset of classic BPF that seccomp(2) takes.
 //!
+//! ```
+//! use cofferdam::sys::bpf::{Asked, verdict};
+//!
+//! // The number of the call is loaded; 39 is answered with EPERM, anything else goes through.
+//! let filter = [
+//!     [0x20, 0, 0, 0, 0, 0, 0, 0],
+//!     [0x15, 0, 0, 1, 39, 0, 0, 0],
+//!     [0x06, 0, 0, 0, 1, 0, 5, 0],
+//!     [0x06, 0, 0, 0, 0, 0, 0xff, 0x7f],
+//! ];
+//! let asked = |number| Asked { number, machine: 0xc000_003e, words: [0; 6] };
+//! assert_eq!(verdict(filter.as_flattened(), &asked(39)), Some(0x0005_0001));
+//! assert_eq!(verdict(filter.as_flattened(), &asked(40)), Some(0x7fff_0000));
+//! assert_eq!(verdict(&filter[..1].concat(), &asked(40)), None);
+//! ```
+//!
 //! **Invariant:** jumps go forward only, so every filter ends.
 
 /// What a filter is shown: `struct seccomp_data`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub struct Asked {
     /// The number of the call.
-    pub(super) number: u32,
+    pub number: u32,
     /// The machine (`AUDIT_ARCH_*`).
-    pub(super) machine: u32,
+    pub machine: u32,
     /// The words.
-    pub(super) words: [u64; 6],
+    pub words: [u64; 6],
 }
 
 /// One instruction: `struct sock_filter`.
@@ -31,7 +47,8 @@ struct Machine {
 }
 
 /// Returns the filter's verdict, or `None` for a filter that the kernel would not take.
-pub(super) fn verdict(filter: &[u8], asked: &Asked) -> Option<u32> {
+#[must_use]
+pub fn verdict(filter: &[u8], asked: &Asked) -> Option<u32> {
     let mut machine = Machine::default();
     let mut at = 0usize;
     loop {
