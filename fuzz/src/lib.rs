@@ -10,7 +10,7 @@
 //! | [`spec`] | a `config.json`, and a host | it is compiled, or refused by a pointer |
 //! | [`sync`] | what a child says to its maker | the maker ends, and leaves nothing |
 //!
-//! `ci/fuzz` fuzzes; `cargo test` in this directory performs what is in `corpus`; `cargo run --bin
+//! `ci/fuzz` fuzzes; `tests/props/corpus.rs` performs what is in `corpus`; `cargo run --bin
 //! TARGET -- FILE...` performs files. `cargo fuzz run TARGET` works too, if it is installed.
 //!
 //! **Invariant:** a target fails by a panic, and the same bytes always do the same: no clock, no

@@ -175,30 +175,30 @@ fn on(kernel: &str, expected: [usize; 3]) {
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v2() {
-    on("v2", [1_841_619, 3_836_908, 77_663]);
+    on("v2", [2_140_365, 4_370_187, 110_529]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v1() {
-    on("v1", [2_692_620, 5_462_508, 103_667]);
+    on("v1", [3_029_173, 6_071_214, 136_370]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_a_hybrid_host() {
-    on("hybrid", [1_562_714, 3_120_462, 57_632]);
+    on("hybrid", [1_686_302, 3_317_048, 71_957]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_the_oldest_kernel() {
-    on("oldest", [1_981_166, 4_168_354, 78_113]);
+    on("oldest", [2_280_898, 4_703_711, 110_979]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_without_a_freezer() {
-    on("without-freezer", [2_436_597, 4_968_554, 87_686]);
+    on("without-freezer", [2_725_424, 5_486_644, 115_084]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_where_everything_is_short() {
-    on("narrow", [1_106_976, 2_284_875, 41_648]);
+    on("narrow", [1_212_700, 2_450_957, 55_324]);
 }
