@@ -73,6 +73,8 @@ pub(super) struct Draft<'a> {
     pub(super) user_namespace: bool,
     /// Whether the resource limits are set.
     pub(super) limited: bool,
+    /// The paths that are covered before their procfs or sysfs has a name.
+    pub(super) early: BTreeSet<String>,
     /// What covers masked files, and how many paths there are that may still need it.
     pub(super) cover: Option<Cover>,
     pub(super) to_cover: usize,
@@ -97,6 +99,7 @@ impl<'a> Draft<'a> {
             root: Handle::NONE,
             user_namespace: false,
             limited: false,
+            early: BTreeSet::new(),
             cover: None,
             to_cover: 0,
             given,

@@ -282,6 +282,7 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec, proc: Option<Slot>) {
     }
     root::prepare(draft, spec);
     if spec.namespace(NamespaceKind::Mount).is_some() {
+        draft.early = paths::all_early(spec);
         draft.cover = paths::cover(draft, spec);
         mounts::all(draft, spec);
         devices::all(draft, spec);

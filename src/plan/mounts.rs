@@ -163,7 +163,7 @@ fn file_system(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
     }
     // CVE-2019-19921: a link on the way would put proc where labels are not looked for.
     let plain = matches!(kind.as_str(), "proc" | "sysfs");
-    if plain && paths::has_early(spec, mount) {
+    if plain && paths::has_early(draft, spec, mount) {
         return kernels_own(draft, spec, mount, path);
     }
     let target = draft.target(path, if plain { Leaf::PlainDirectory } else { Leaf::Directory });
@@ -320,7 +320,7 @@ fn bind(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, flags: u32) {
     }
     // Before anything lies over the root: from there a link upwards would lead into that.
     let target = draft.target(path, leaf);
-    if paths::has_early(spec, mount) {
+    if paths::has_early(draft, spec, mount) {
         let root = draft.root;
         let call = draft.onto(handle(copy), root);
         draft.b.call(call);

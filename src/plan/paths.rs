@@ -6,10 +6,12 @@
 //! **Invariant:** a procfs and a sysfs are covered before the container's root has a name for them:
 //! whoever owns that root can move the name away from whoever looks for it there, and back.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::draft::{Draft, Mounting, handle, normal};
 use super::host::Feature;
 use super::mounts::{self, Change};
-use crate::spec::{Mount, MountFlags, MountKind, Spec};
+use crate::spec::{Mount, MountFlags, MountKind, NamespaceKind, Spec};
 use crate::sys::flags::{
     MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MOVE_MOUNT_T_SYMLINKS, MS_BIND,
     MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, O_CLOEXEC, O_DIRECTORY, O_PATH,
@@ -34,9 +36,9 @@ pub(super) fn cover(draft: &mut Draft<'_>, spec: &Spec) -> Option<Cover> {
         return None;
     }
     draft.about("prepare what masks paths");
-    let early = |path: &String| is_early(spec, path);
     let paths = masked(spec);
-    let sure = paths.iter().filter(|path| is_directory(path) && early(path)).count();
+    let early = &draft.early;
+    let sure = paths.iter().filter(|path| is_directory(path) && early.contains(*path)).count();
     draft.to_cover = paths.len() - sure;
     Some(Cover(take_cover(draft)))
 }
@@ -71,20 +73,42 @@ fn is_below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Returns whether a mount is a procfs or sysfs with paths to be covered before it has a name.
-pub(super) fn has_early(spec: &Spec, mount: &Mount) -> bool {
+/// Returns the paths that are covered before their procfs or sysfs has a name: those on one of the
+/// container's where no other mount is made, below them or above them.
+pub(super) fn all_early(spec: &Spec) -> BTreeSet<String> {
+    let tops = ["proc", "sys"].map(|top| kernels_own(spec, top).map(|_| top));
+    let targets: Vec<_> = spec.mounts.iter().map(|mount| normal(&mount.target)).collect();
+    let is_early = |path: &String| {
+        let top = path.split_once('/').map(|(top, _)| top);
+        let meets = |target: &String| {
+            target == path
+                || is_below(target, path)
+                || top != Some(target) && is_below(path, target)
+        };
+        top.is_some() && tops.contains(&top) && !targets.iter().any(meets)
+    };
+    let paths = spec.masked_paths.iter().chain(&spec.readonly_paths);
+    paths.map(|path| normal(path)).filter(is_early).collect()
+}
+
+/// Returns whether a mount is a procfs or sysfs with something to be done before it has a name.
+pub(super) fn has_early(draft: &Draft<'_>, spec: &Spec, mount: &Mount) -> bool {
     let target = normal(&mount.target);
-    let on = |path: &String| is_below(&normal(path), &target) && is_early(spec, &normal(path));
     kernels_own(spec, &target).is_some_and(|last| std::ptr::eq(last, mount))
-        && (spec.masked_paths.iter().chain(&spec.readonly_paths).any(on)
+        && (draft.early.iter().any(|path| is_below(path, &target))
             || target == "proc" && !spec.sysctls.is_empty())
 }
 
-/// Returns the procfs or sysfs that a container sees at a target, its own or the host's.
+/// Returns the procfs or sysfs that a container's own mounts put at a target, a new one or the
+/// host's.
 fn kernels_own<'s>(spec: &'s Spec, target: &str) -> Option<&'s Mount> {
+    if !matches!(target, "proc" | "sys") {
+        return None;
+    }
+    spec.namespace(NamespaceKind::Mount)?;
     let last = spec.mounts.iter().rfind(|mount| normal(&mount.target) == target)?;
     let fits = match &last.kind {
-        MountKind::Bind { .. } => matches!(target, "proc" | "sys"),
+        MountKind::Bind { .. } => true,
         MountKind::Cgroup => false,
         MountKind::Filesystem(kind) => {
             matches!((kind.as_str(), target), ("proc", "proc") | ("sysfs", "sys"))
@@ -93,43 +117,36 @@ fn kernels_own<'s>(spec: &'s Spec, target: &str) -> Option<&'s Mount> {
     fits.then_some(last)
 }
 
-/// Returns whether a path lies on a procfs or sysfs of the container's, and no other mount is made
-/// there, below it or above it: such a path can be covered before the others are made.
-fn is_early(spec: &Spec, path: &str) -> bool {
-    let Some((top, _)) = path.split_once('/') else { return false };
-    let meets = |other: &Mount| {
-        let target = normal(&other.target);
-        target == path || is_below(&target, path) || target != top && is_below(path, &target)
-    };
-    kernels_own(spec, top).is_some() && !spec.mounts.iter().any(meets)
-}
-
 /// Covers what a procfs or sysfs shows, and sets the kernel parameters, while it lies over the
 /// root: by paths of the host's, at `over` in place of `top`.
 pub(super) fn early(draft: &mut Draft<'_>, spec: &Spec, top: &str, over: &str) {
-    let there = |path: &str| {
-        let rest = path.strip_prefix(top).filter(|rest| rest.starts_with('/'))?;
-        is_early(spec, path).then(|| format!("{over}{rest}"))
-    };
+    let early: BTreeMap<_, _> = draft
+        .early
+        .iter()
+        .filter_map(|path| {
+            let rest = path.strip_prefix(top).filter(|rest| rest.starts_with('/'))?;
+            Some((path.clone(), format!("{over}{rest}")))
+        })
+        .collect();
     if top == "proc" && !spec.sysctls.is_empty() {
         draft.about("open /proc/sys");
         let tree = draft.open_host(&format!("{over}/sys"), O_PATH | O_DIRECTORY);
         set_all(draft, spec, tree);
     }
     for path in &spec.readonly_paths {
-        if let Some(there) = there(&normal(path)) {
+        if let Some(there) = early.get(&normal(path)) {
             draft.about(format!("make {path} read-only"));
-            bind_readonly(draft, spec, path, &there);
+            bind_readonly(draft, spec, path, there);
         }
     }
     let Some(cover) = draft.cover else { return };
     for path in masked(spec) {
-        if let Some(there) = there(&path) {
+        if let Some(there) = early.get(&path) {
             draft.about(format!("mask /{path}"));
             if is_directory(&path) {
-                empty_or_cover(draft, &there);
+                cover_directory(draft, None, there);
             } else {
-                cover_file(draft, cover, &there);
+                cover_file(draft, cover, there);
             }
         }
     }
@@ -146,10 +163,13 @@ const ABSENT: [Errno; 2] = [Errno::ENOENT, Errno::ENOTDIR];
 /// for the next path.
 pub(super) fn mask(draft: &mut Draft<'_>, spec: &Spec) {
     let Some(cover) = draft.cover else { return };
-    for path in masked(spec).iter().filter(|path| !is_early(spec, path)) {
+    for path in masked(spec) {
+        if draft.early.contains(&path) {
+            continue;
+        }
         draft.about(format!("mask /{path}"));
-        if is_directory(path) {
-            cover_directory(draft, cover, &format!("/{path}"));
+        if is_directory(&path) {
+            cover_directory(draft, Some(cover), &format!("/{path}"));
         } else {
             cover_file(draft, cover, &format!("/{path}"));
         }
@@ -178,34 +198,26 @@ fn cover_file(draft: &mut Draft<'_>, cover: Cover, path: &str) {
     draft.b.land(covered);
 }
 
-/// Covers what is usually a directory.
-fn cover_directory(draft: &mut Draft<'_>, cover: Cover, path: &str) {
-    let renewed = renewed(draft, cover);
+/// Covers what is usually a directory. Without a cover, which is while the host's `/dev/null` is at
+/// hand, one is taken for what is none.
+fn cover_directory(draft: &mut Draft<'_>, cover: Option<Cover>, path: &str) {
+    let renewed = cover.and_then(|cover| renewed(draft, cover));
     let emptying = emptying(draft, path);
-    let covering = covering(draft, cover.0, path);
     // ENOTDIR: it is a file, or its parent is.
     let (other, gone) = draft.b.call_or_split(emptying, &[Errno::ENOTDIR], &[Errno::ENOENT]);
     let covered = draft.b.jump();
     draft.b.land(other);
+    let used = match cover {
+        Some(Cover(slot)) => slot,
+        None => take_cover(draft),
+    };
+    let covering = covering(draft, used, path);
     let vanished = draft.b.open_or_skip(covering, Slot::NONE, &ABSENT);
     spend(draft, path, renewed);
     draft.b.land(vanished);
-    draft.b.land(gone);
-    draft.b.land(covered);
-}
-
-/// Covers what is a directory on every kernel so far, while the host's `/dev/null` is at hand.
-fn empty_or_cover(draft: &mut Draft<'_>, path: &str) {
-    let emptying = emptying(draft, path);
-    let (other, gone) = draft.b.call_or_split(emptying, &[Errno::ENOTDIR], &[Errno::ENOENT]);
-    let covered = draft.b.jump();
-    draft.b.land(other);
-    let own = take_cover(draft);
-    let covering = covering(draft, own, path);
-    let vanished = draft.b.open_or_skip(covering, Slot::NONE, &ABSENT);
-    spend(draft, path, None);
-    draft.b.land(vanished);
-    draft.done(own);
+    if cover.is_none() {
+        draft.done(used);
+    }
     draft.b.land(gone);
     draft.b.land(covered);
 }
@@ -241,7 +253,10 @@ fn covering(draft: &mut Draft<'_>, cover: Slot, path: &str) -> Call<Compiled> {
 
 /// Makes the paths read-only that were not before.
 pub(super) fn readonly(draft: &mut Draft<'_>, spec: &Spec) {
-    for path in spec.readonly_paths.iter().filter(|path| !is_early(spec, &normal(path))) {
+    for path in &spec.readonly_paths {
+        if draft.early.contains(&normal(path)) {
+            continue;
+        }
         draft.about(format!("make {path} read-only"));
         bind_readonly(draft, spec, path, path);
     }
