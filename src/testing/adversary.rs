@@ -28,12 +28,11 @@
 //! **Invariant:** he changes names alone and writes to no file: what the explorer takes for
 //! private stays so.
 
-use std::collections::HashSet;
 use std::ffi::CString;
 
-use super::lifecycle::{ID, ROOT, ends};
+use super::lifecycle::{ID, Judged, ROOT, ends};
 use super::{Moment, oracles};
-use crate::backend::fake::{Digested, Replay, World, digest};
+use crate::backend::fake::{Replay, World, is_below};
 use crate::sys::{CWD, Call, Errno, Kernel, flags};
 
 /// One call of the adversary's, by paths of the host.
@@ -119,7 +118,7 @@ pub struct Judge {
     owned: Vec<String>,
     masked: Vec<String>,
     readonly: Vec<String>,
-    judged: HashSet<u64, Digested>,
+    judged: Judged,
 }
 
 impl Judge {
@@ -130,7 +129,7 @@ impl Judge {
         let owned = owned.iter().map(|&path| path.to_owned()).collect();
         let (masked, readonly) = (Vec::new(), Vec::new());
         let clean = oracles::progress(&before, ROOT, ID).unwrap_or_else(|_| before.clone());
-        Self { before, clean, owned, masked, readonly, judged: HashSet::default() }
+        Self { before, clean, owned, masked, readonly, judged: Judged::default() }
     }
 
     /// Asks for these paths of procfs and sysfs, too.
@@ -144,7 +143,7 @@ impl Judge {
     /// Returns how many different ends it has judged.
     #[must_use]
     pub fn ends(&self) -> usize {
-        self.judged.len()
+        self.judged.count()
     }
 
     /// Judges a state of a scene; those that are no ends pass.
@@ -153,10 +152,8 @@ impl Judge {
     ///
     /// What is wrong, and how the clients ended.
     pub fn ask(&mut self, moment: &Moment<'_, '_>) -> Result<(), String> {
-        if !moment.is_over() || !self.judged.insert(digest(moment.world())) {
-            return Ok(());
-        }
-        self.judge(moment.world()).map_err(|what| format!("{what} ({})", ends(moment)))
+        let Some(end) = self.judged.next(moment) else { return Ok(()) };
+        self.judge(end).map_err(|what| format!("{what} ({})", ends(moment)))
     }
 
     fn judge(&self, end: &World) -> Result<(), String> {
@@ -171,18 +168,14 @@ impl Judge {
             return Err(format!("covers: {bare:?}"));
         }
         let removed = oracles::progress(end, ROOT, ID)?;
-        let mut left = removed.residue(&self.clean);
+        let mut left = oracles::left(&removed, &self.clean, ROOT);
         left.retain(|line| !self.is_owned(line));
         if left.is_empty() { Ok(()) } else { Err(format!("residue: {left:?}")) }
     }
 
-    /// Returns whether a line of an inventory tells of what the adversary owns, or of the state
-    /// directory itself.
+    /// Returns whether a line of what is left or lost tells of what the adversary owns.
     fn is_owned(&self, line: &str) -> bool {
         let what = line.split_once(": ").map_or(line, |(_, what)| what);
-        let below = |above: &String| {
-            what.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with(['/', ':']))
-        };
-        self.owned.iter().any(below) || what.starts_with(&format!("{ROOT}: directory"))
+        self.owned.iter().any(|above| is_below(what, above))
     }
 }

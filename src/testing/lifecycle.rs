@@ -213,14 +213,14 @@ fn bring(world: &RefCell<World>, pid: Pid, before: Before) -> Result<(), Error> 
 #[derive(Debug)]
 pub struct Judge {
     clean: World,
-    judged: HashSet<u64, Digested>,
+    judged: Judged,
 }
 
 impl Judge {
     /// Returns a judge of scenes on machines of that profile.
     #[must_use]
     pub fn new(profile: &Profile) -> Self {
-        Self { clean: set(Before::Absent, profile), judged: HashSet::default() }
+        Self { clean: set(Before::Absent, profile), judged: Judged::default() }
     }
 
     /// Judges a state of a scene; those that are no ends pass.
@@ -229,16 +229,31 @@ impl Judge {
     ///
     /// What is wrong, and how the clients ended.
     pub fn ask(&mut self, moment: &Moment<'_, '_>) -> Result<(), String> {
-        if !moment.is_over() || !self.judged.insert(digest(moment.world())) {
-            return Ok(());
-        }
-        self.judge(moment.world()).map_err(|what| format!("{what} ({})", ends(moment)))
+        let Some(end) = self.judged.next(moment) else { return Ok(()) };
+        self.judge(end).map_err(|what| format!("{what} ({})", ends(moment)))
     }
 
     fn judge(&self, end: &World) -> Result<(), String> {
         oracles::authority(end)?;
         oracles::truth(end, ROOT, ID)?;
         oracles::residue(&oracles::progress(end, ROOT, ID)?, &self.clean, ROOT)
+    }
+}
+
+/// The ends that were judged.
+#[derive(Debug, Default)]
+pub(super) struct Judged(HashSet<u64, Digested>);
+
+impl Judged {
+    /// Returns the machine of an end that is a new one.
+    pub(super) fn next<'s>(&mut self, moment: &Moment<'s, '_>) -> Option<&'s World> {
+        let end = moment.world();
+        (moment.is_over() && self.0.insert(digest(end))).then_some(end)
+    }
+
+    /// Returns how many there were.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -144,10 +144,16 @@ pub fn progress(world: &World, root: &str, id: &str) -> Result<World, String> {
 ///
 /// What is left or lost.
 pub fn residue(world: &World, before: &World, root: &str) -> Result<(), String> {
+    let left = left(world, before, root);
+    if left.is_empty() { Ok(()) } else { Err(format!("residue: {left:?}")) }
+}
+
+/// Returns what is left and what is lost but for the state directory, a line each.
+pub(super) fn left(world: &World, before: &World, root: &str) -> Vec<String> {
     let expected = format!("left: {root}: directory");
     let mut left = world.residue(before);
     left.retain(|line| !line.starts_with(&expected));
-    if left.is_empty() { Ok(()) } else { Err(format!("residue: {left:?}")) }
+    left
 }
 
 /// Returns what a request comes to on a copy of a machine, and the copy, at rest.

@@ -40,8 +40,7 @@ impl World {
     /// Returns whether a process runs the program of a container, or of somebody outside.
     #[must_use]
     pub fn is_payload(&self, pid: Pid) -> bool {
-        self.is_alive(pid)
-            && self.tasks.get(pid).is_some_and(|task| matches!(task.role, Role::Script { .. }))
+        self.is_alive(pid) && self.is_script(pid)
     }
 
     /// Returns whether a process is still all that it was, though it may be about to die.
@@ -154,6 +153,6 @@ fn differences(then: &BTreeSet<String>, now: &BTreeSet<String>) -> Vec<String> {
 }
 
 /// Returns whether a line of an inventory is of a file at or below a path.
-fn is_below(line: &str, above: &str) -> bool {
+pub(crate) fn is_below(line: &str, above: &str) -> bool {
     line.strip_prefix(above).is_some_and(|rest| rest.starts_with(['/', ':']))
 }
