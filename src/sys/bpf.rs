@@ -31,11 +31,11 @@ pub struct Asked {
 
 /// One instruction: `struct sock_filter`.
 #[derive(Clone, Copy)]
-struct Step {
-    code: u16,
-    yes: u8,
-    no: u8,
-    k: u32,
+pub(crate) struct Step {
+    pub(crate) code: u16,
+    pub(crate) yes: u8,
+    pub(crate) no: u8,
+    pub(crate) k: u32,
 }
 
 /// The registers.

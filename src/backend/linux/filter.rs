@@ -21,6 +21,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::run::Filter;
 use crate::spec::{Action, Architecture, Comparison, Condition, FilterFlags, Rule, Seccomp};
+use crate::sys::bpf::Step;
 use crate::sys::{Errno, flags};
 
 /// Above how many rules a filter is searched as a tree rather than from its beginning.
@@ -94,15 +95,6 @@ fn export(filter: &ScmpFilterContext) -> Result<Vec<u8>, Box<dyn std::error::Err
     file.rewind()?;
     file.read_to_end(&mut code)?;
     Ok(code)
-}
-
-/// One instruction: `struct sock_filter`.
-#[derive(Clone, Copy)]
-struct Step {
-    code: u16,
-    yes: u8,
-    no: u8,
-    k: u32,
 }
 
 impl Step {
