@@ -35,63 +35,44 @@ pub(super) fn identify<K: Kernel>(kernel: &K, pid: u32, boot: u64) -> Result<Pro
     Ok(ProcessId { pid, started: stat.started, boot })
 }
 
-/// A process that may be there.
-#[derive(Debug)]
-pub(super) struct Found<'k, K: Kernel> {
-    /// What has become of it.
-    pub(super) liveness: Liveness,
-    /// The process itself, unless it is gone or a stranger.
-    pub(super) pidfd: Option<Fd<'k, K>>,
-}
-
-/// Looks for the process that a record names.
+/// Opens the process that has a record's number; nothing where nobody has it.
+///
+/// Whether it is the one that the record names, [`liveness`] tells.
 ///
 /// # Errors
 ///
-/// Fails where the kernel will not say (EPERM, hidepid): no status is guessed.
-pub(super) fn find<'k, K: Kernel>(
-    kernel: &'k K,
-    id: Option<ProcessId>,
+/// Fails where the kernel will not say (EPERM).
+pub(super) fn open<K: Kernel>(
+    kernel: &K,
+    id: ProcessId,
     boot: u64,
-) -> Result<Found<'k, K>, Failure> {
-    let Some(id) = id else {
-        return Ok(Found { liveness: Liveness::Never, pidfd: None });
-    };
+) -> Result<Option<Fd<'_, K>>, Failure> {
     if id.boot != boot {
-        return Ok(Found { liveness: Liveness::Gone, pidfd: None });
+        return Ok(None);
     }
-    let pidfd = match kernel.give(Call::PidfdOpen { pid: id.pid, flags: 0 }) {
-        Ok(pidfd) => pidfd,
+    match kernel.give(Call::PidfdOpen { pid: id.pid, flags: 0 }) {
+        Ok(pidfd) => Ok(Some(pidfd)),
         // EINVAL: the number is now a thread's of somebody else; see pidfd_open(2).
-        Err(Errno::ESRCH | Errno::EINVAL) => {
-            return Ok(Found { liveness: Liveness::Gone, pidfd: None });
-        }
-        Err(errno) => return Err(Failure::new(format!("open process {}", id.pid), errno)),
-    };
-    let liveness = match stat(kernel, id.pid) {
-        Ok(stat) if stat.started != id.started => Liveness::Stranger,
-        Ok(stat) if stat.is_over() => Liveness::Zombie,
-        Ok(_) => Liveness::Alive,
-        // Reaped between the two calls.
-        Err(Errno::ENOENT | Errno::ESRCH) => Liveness::Gone,
-        Err(errno) => return Err(Failure::new(format!("read /proc/{}/stat", id.pid), errno)),
-    };
-    let ours = matches!(liveness, Liveness::Alive | Liveness::Zombie);
-    Ok(Found { liveness, pidfd: ours.then_some(pidfd) })
+        Err(Errno::ESRCH | Errno::EINVAL) => Ok(None),
+        Err(errno) => Err(Failure::new(format!("open process {}", id.pid), errno)),
+    }
 }
 
-/// Returns whether a process that was found alive still is, and still has its descriptors.
+/// Returns what has become of the process that a record names, while its number is open.
 ///
-/// Who exits lets go of them first, and is told as alive for a while: nothing can be concluded from
-/// what it does not hold, unless it is asked after that whether it has come so far.
+/// Who exits lets go of its descriptors before it is a zombie: what it holds is asked first, so
+/// that who lives here held it then.
 ///
 /// # Errors
 ///
-/// Fails where the kernel will not say.
-pub(super) fn is_whole<K: Kernel>(kernel: &K, id: ProcessId) -> Result<bool, Failure> {
+/// Fails where the kernel will not say (hidepid): no status is guessed.
+pub(super) fn liveness<K: Kernel>(kernel: &K, id: ProcessId) -> Result<Liveness, Failure> {
     match stat(kernel, id.pid) {
-        Ok(stat) => Ok(stat.started == id.started && !stat.is_over()),
-        Err(Errno::ENOENT | Errno::ESRCH) => Ok(false),
+        Ok(stat) if stat.started != id.started => Ok(Liveness::Stranger),
+        Ok(stat) if stat.is_over() => Ok(Liveness::Zombie),
+        Ok(_) => Ok(Liveness::Alive),
+        // Reaped since it was opened.
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(Liveness::Gone),
         Err(errno) => Err(Failure::new(format!("read /proc/{}/stat", id.pid), errno)),
     }
 }

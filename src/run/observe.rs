@@ -36,24 +36,28 @@ pub(super) fn observe<'k, K: Kernel>(
         Stage::Creating if !locked && home.is_locked(kernel)? => Owner::Alive,
         Stage::Creating | Stage::Checkpointed | Stage::Created | Stage::Deleting => Owner::Gone,
     };
-    let mut found = identity::find(kernel, record.init, boot)?;
-    let mut alive = found.liveness == Liveness::Alive;
-    let mut gate = match (alive, record.manifest.ungated) {
-        (true, false) => gate(kernel, home)?,
-        (true, true) if record.stage == Stage::Created && home.is_nascent(kernel)? => {
-            found.liveness = Liveness::Nascent;
-            Gate::Free
-        }
-        (_, _) => Gate::Free,
+    let pidfd = match record.init {
+        Some(id) => identity::open(kernel, id, boot)?,
+        None => None,
     };
-    // Who dies lets go of what it holds, and `start` holds the gate for a moment too.
-    if let (true, Some(init)) = (alive, record.init)
-        && !identity::is_whole(kernel, init)?
-    {
-        found.liveness = Liveness::Zombie;
-        gate = Gate::Free;
-        alive = false;
-    }
+    let ungated = record.manifest.ungated;
+    // Before it is asked whether init lives: who dies lets go of what it holds first.
+    let waits = match (&pidfd, ungated) {
+        (Some(_), false) => is_waited_at(kernel, home)?,
+        (Some(_), true) => record.stage == Stage::Created && home.is_nascent(kernel)?,
+        (None, _) => false,
+    };
+    let life = match (record.init, &pidfd) {
+        (Some(id), Some(_)) => identity::liveness(kernel, id)?,
+        (Some(_), None) => Liveness::Gone,
+        (None, _) => Liveness::Never,
+    };
+    let alive = life == Liveness::Alive;
+    let (init, gate) = match (alive && waits, ungated) {
+        (true, false) => (life, Gate::Held),
+        (true, true) => (Liveness::Nascent, Gate::Free),
+        (false, _) => (life, Gate::Free),
+    };
     let cgroup = match (record.manifest.cgroups.first(), record.stage) {
         (Some(dir), Stage::Checkpointed) => cgroup::occupancy(kernel, dir)?,
         // Nothing is decided by it at another stage: the steps of delete look for themselves.
@@ -64,18 +68,19 @@ pub(super) fn observe<'k, K: Kernel>(
         Some(dir) if alive => cgroup::freezer(kernel, dir)?,
         Some(_) | None => Freezer::Thawed,
     };
-    let facts = Facts { owner, init: found.liveness, gate, cgroup, freezer };
-    Ok(Seen { facts, init: found.pidfd })
+    let facts = Facts { owner, init, gate, cgroup, freezer };
+    let ours = matches!(life, Liveness::Alive | Liveness::Zombie);
+    Ok(Seen { facts, init: pidfd.filter(|_| ours) })
 }
 
 /// Whether somebody waits behind the gate.
 ///
 /// The fifo is opened for writing, which succeeds only while init has it open (fifo(7)); nothing
 /// is written.
-fn gate<K: Kernel>(kernel: &K, home: &Home) -> Result<Gate, Failure> {
+fn is_waited_at<K: Kernel>(kernel: &K, home: &Home) -> Result<bool, Failure> {
     match home.gate(kernel) {
-        Ok(_) => Ok(Gate::Held),
-        Err(Errno::ENOENT | Errno::ENXIO) => Ok(Gate::Free),
+        Ok(_) => Ok(true),
+        Err(Errno::ENOENT | Errno::ENXIO) => Ok(false),
         Err(errno) => Err(Failure::new("ask who waits at the gate", errno)),
     }
 }

@@ -1,6 +1,7 @@
 //! The walk: who takes part, what can happen next, and what was seen.
 
 use std::collections::{HashSet, VecDeque};
+use std::iter::Sum;
 
 use super::coverage::Tally;
 use super::story::Counterexample;
@@ -83,6 +84,17 @@ pub struct Count {
     pub states: usize,
     /// Ways from one state to the next.
     pub transitions: usize,
+}
+
+impl Sum for Count {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |a, b| Self {
+            cut: a.cut + b.cut,
+            ends: a.ends + b.ends,
+            states: a.states + b.states,
+            transitions: a.transitions + b.transitions,
+        })
+    }
 }
 
 /// A state as an oracle sees it.

@@ -3,8 +3,7 @@
 //! The clients run the library's own methods on the fake kernel; the bounds and counts are pinned.
 
 mod pinned;
-
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod shared;
 
 use cofferdam::backend::fake::{Profile, Replay};
 use cofferdam::spec::{Namespace, NamespaceKind, Process};
@@ -14,6 +13,7 @@ use cofferdam::testing::{Count, End, Scene};
 use cofferdam::{Container, Create, Error, Exec, Runtime};
 
 use pinned::pinned;
+use shared::shared;
 
 /// What a client does, and what came of it in words.
 type Body = fn(&Replay<'_>) -> String;
@@ -85,23 +85,17 @@ fn all_pairs(kernel: &str, profile: &Profile) -> Count {
         .flat_map(|before| all.iter().enumerate().map(move |(at, a)| (before, at, *a)))
         .flat_map(|(before, at, a)| all[at..].iter().map(move |b| (before, a, *b)))
         .collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
+    let parts = shared(&pairs, |pairs| {
         let mut part = Part::default();
-        while let Some((before, a, b)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        for (before, a, b) in pairs {
             let count = pair(*a, *b, *before, profile);
             println!("{before}, {} || {}: {count:?}", a.name(), b.name());
-            part.count = sum(part.count, count);
+            part.count = [part.count, count].into_iter().sum();
             part.largest = part.largest.max(count.states);
         }
         Part { seconds: busy_seconds(), ..part }
-    };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let parts: Vec<Part> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(|worker| worker.join().expect("a walk that ends well")).collect()
     });
-    let all = parts.iter().fold(Count::default(), |all, part| sum(all, part.count));
+    let all: Count = parts.iter().map(|part| part.count).sum();
     let Count { ends, states, transitions, .. } = all;
     let name = format!("explored: all pairs, one death anywhere, kernel {kernel}");
     let oracles = "0 oracle failures";
@@ -117,15 +111,6 @@ fn all_pairs(kernel: &str, profile: &Profile) -> Count {
         println!("figure: {name} | {peak} MB at most, the largest has {largest} states");
     }
     all
-}
-
-fn sum(a: Count, b: Count) -> Count {
-    Count {
-        cut: a.cut + b.cut,
-        ends: a.ends + b.ends,
-        states: a.states + b.states,
-        transitions: a.transitions + b.transitions,
-    }
 }
 
 /// Returns how long this thread has computed, where the kernel says so (proc_pid_schedstat(5)).
@@ -175,30 +160,30 @@ fn on(kernel: &str, expected: [usize; 3]) {
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v2() {
-    on("v2", [2_140_365, 4_370_187, 110_529]);
+    on("v2", [1_826_541, 3_784_732, 77_019]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v1() {
-    on("v1", [3_029_173, 6_071_214, 136_370]);
+    on("v1", [2_695_293, 5_434_732, 106_154]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_a_hybrid_host() {
-    on("hybrid", [1_686_302, 3_317_048, 71_957]);
+    on("hybrid", [1_561_712, 3_108_211, 58_481]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_the_oldest_kernel() {
-    on("oldest", [2_280_898, 4_703_711, 110_979]);
+    on("oldest", [1_966_356, 4_116_710, 77_469]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_without_a_freezer() {
-    on("without-freezer", [2_725_424, 5_486_644, 115_084]);
+    on("without-freezer", [2_454_055, 4_977_057, 91_026]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_where_everything_is_short() {
-    on("narrow", [1_212_700, 2_450_957, 55_324]);
+    on("narrow", [1_095_917, 2_259_436, 40_766]);
 }
