@@ -96,6 +96,9 @@ const DISCARDS: &[(&str, usize, &str)] = &[
 /// Words of unfinished work, in two halves each so that this file may name them.
 const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 
+/// What a merge leaves around what it could not decide (git-merge(1)).
+const MERGES: [&str; 2] = ["<<<<<<< ", ">>>>>>> "];
+
 /// Directories of some developer's machine, written likewise.
 const MACHINE_PATHS: &[&str] = &[concat!("/ho", "me/"), concat!("/ro", "ot/")];
 
@@ -317,7 +320,7 @@ fn nothing_is_silenced() {
 }
 
 #[test]
-fn no_file_knows_a_machine() {
+fn no_file_knows_a_machine_or_half_a_merge() {
     let mut paths = Vec::new();
     let own = ["build.rs", "src", "benches", "examples", "ci", ".ci", ".cargo"];
     for top in own.into_iter().chain(FUZZ) {
@@ -334,12 +337,13 @@ fn no_file_knows_a_machine() {
     for path in paths {
         let text = std::fs::read_to_string(&path).expect("UTF-8 text");
         for (index, line) in text.lines().enumerate() {
-            if MACHINE_PATHS.iter().any(|place| line.contains(place)) {
+            let unmerged = MERGES.iter().any(|mark| line.starts_with(mark));
+            if unmerged || MACHINE_PATHS.iter().any(|place| line.contains(place)) {
                 failures.push(format!("{}:{}: {line}", relative(&path), index + 1));
             }
         }
     }
-    report("no path of a developer's machine", &failures);
+    report("no path of a developer's machine, no mark of a merge", &failures);
 }
 
 /// Prints what a newcomer has to read; `ci/figures` runs this test with `--nocapture`.

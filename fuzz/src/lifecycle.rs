@@ -183,7 +183,7 @@ impl Stage {
             Beat::Number(number) => self.world.next_pid((*number).into()),
             Beat::Pass(seconds) => self.world.pass_ms(u64::from(*seconds) * 1000),
             Beat::Reboot => {
-                self.world.reboot();
+                self.world.reboot(&["/run", "/tmp"]);
                 self.strangers.clear();
             }
             Beat::Slay(choice) => self.slay(choice.of(&[flags::SIGKILL, flags::SIGTERM])),

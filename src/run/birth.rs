@@ -36,6 +36,9 @@ use super::request::{Console, Create, Stdio};
 use super::sweep::unlock;
 use super::{cgroup, hooks, identity, maps, records, streams};
 
+/// What a record says whose cgroups were seen to be the container's own.
+pub(super) const CLAIMED: &str = "claimed";
+
 /// The record and the home come into being together, before anything they name.
 pub(super) fn manifest<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     match op.home.begin(op.kernel, &op.record)? {
@@ -53,13 +56,22 @@ pub(super) fn cgroup<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fai
     let (create, _) = task(op)?;
     let host = op.runtime.host()?;
     match cgroup::make(op.kernel, host, &op.record.manifest.cgroups, &create.spec.cgroup) {
-        Ok(()) => Ok(()),
+        Ok(()) if create.spec.hooks.create_container.is_empty() => Ok(()),
+        Ok(()) => claim(op),
         Err(Unmade::Failed(failure)) => Err(failure),
         Err(Unmade::Foreign(failure)) => {
             op.foreign = true;
             Err(failure)
         }
     }
+}
+
+/// Says that whoever is in the cgroup is the container's, where others than its init will be before
+/// that is recorded: hooks that the child runs.
+fn claim<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
+    op.record.manifest.extra.insert(CLAIMED.to_owned(), String::new());
+    let Some(file) = &op.file else { return Ok(()) };
+    records::write(op.kernel, file, &op.record)
 }
 
 /// Makes the child; it is in its cgroup, and bound to the socket, from its first moment.

@@ -148,6 +148,7 @@ pub(super) fn manifest<K: Kernel>(
     }
     Ok(Manifest {
         id: id.to_owned(),
+        boot: Some(runtime.boot()),
         bundle: create.bundle.clone(),
         rootfs: rootfs(create),
         created: probe::now(runtime.kernel())?,

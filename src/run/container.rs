@@ -165,27 +165,23 @@ impl<'r, K: Kernel> Container<'r, K> {
     ///
     /// Fails where the kernel keeps something of it; doing it again resumes.
     pub fn force_delete(&self) -> Result<Vec<String>, Error> {
-        let home = self.home();
-        match home.load(self.runtime.kernel())? {
+        let (home, kernel) = (self.home(), self.runtime.kernel());
+        let told = match home.load(kernel)? {
             // Only a power cut leaves a home without a record, and nothing else of the container.
             Loaded::Damaged(_) => {
-                if let Some(lock) = home.lock(self.runtime.kernel())? {
-                    home.remove(self.runtime.kernel(), &lock, true)?;
+                if let Some(lock) = home.lock(kernel)? {
+                    home.remove(kernel, &lock, true)?;
                 }
-                return Ok(Vec::new());
+                Vec::new()
             }
             Loaded::Foreign(what) => return Err(Failure::told(what, Errno::EPROTO).into()),
-            Loaded::Absent => {
-                home.sweep(self.runtime.kernel())?;
-                return Ok(Vec::new());
-            }
-            Loaded::Record(_) => (),
-        }
-        let told = match self.change(Request::ForceDelete, Task::Plain) {
-            Err(error) if error.is_not_found() => Vec::new(),
-            done => done?,
+            Loaded::Absent => Vec::new(),
+            Loaded::Record(_) => match self.change(Request::ForceDelete, Task::Plain) {
+                Err(error) if error.is_not_found() => Vec::new(),
+                done => done?,
+            },
         };
-        home.sweep(self.runtime.kernel())?;
+        home.sweep(kernel)?;
         Ok(told)
     }
 
@@ -298,7 +294,7 @@ impl<'r, K: Kernel> Container<'r, K> {
             Loaded::Damaged(what) | Loaded::Foreign(what) => {
                 Err(Failure::told(what, Errno::EPROTO).into())
             }
-            Loaded::Record(record) => Ok(*record),
+            Loaded::Record(record) => Ok(record.in_boot(self.runtime.boot())),
         }
     }
 

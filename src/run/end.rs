@@ -5,9 +5,12 @@
 //! **Invariant:** none does anything without the lock of the container's home, so the loser of two
 //! creates undoes nothing of the winner's.
 
-use crate::state::{Freezer, Stage};
+use std::slice;
+
+use crate::state::{Freezer, Occupancy, Record, Stage};
 use crate::sys::{Call, Errno, Kernel, flags};
 
+use super::birth::CLAIMED;
 use super::error::{Doing, Failure};
 use super::operation::{Operation, Task};
 use super::{cgroup, process};
@@ -115,7 +118,16 @@ pub(super) fn kill_all<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), F
 /// without being in the namespace is found when the cgroup cannot be removed.
 fn scattered<K: Kernel>(op: &Operation<'_, '_, K>) -> bool {
     let one = op.record.manifest.own_pid_namespace && op.record.init.is_some();
-    op.lock.is_some() && !op.foreign && !one
+    op.lock.is_some() && !op.foreign && !one && !is_unborn(op)
+}
+
+/// Whether a container has no process but a child that was never told to live: who lives is
+/// recorded first. It ends with its maker, so whoever stays in the cgroup is a stranger: the maker
+/// may have died before it saw that the cgroup was there already.
+fn is_unborn<K: Kernel>(op: &Operation<'_, '_, K>) -> bool {
+    let Record { init, manifest, .. } = &op.record;
+    let made_here = matches!(op.task, Task::Create(..));
+    init.is_none() && !made_here && !manifest.extra.contains_key(CLAIMED)
 }
 
 /// Waits until everybody who was killed is gone.
@@ -134,6 +146,9 @@ pub(super) fn remove_cgroup<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
         return Ok(());
     }
     let dirs = &op.record.manifest.cgroups;
+    if is_unborn(op) {
+        return remove_unborn(op);
+    }
     match (cgroup::remove(op.kernel, dirs), dirs.first()) {
         (Err(Failure { errno: Errno::EBUSY, .. }), Some(home)) => {
             cgroup::kill_all(op.kernel, home)?;
@@ -142,6 +157,28 @@ pub(super) fn remove_cgroup<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
         }
         (removed, _) => removed,
     }
+}
+
+/// Removes the cgroups of a container that never lived, but those in which others are.
+fn remove_unborn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
+    let dirs = &op.record.manifest.cgroups;
+    if let Some(home) = dirs.first() {
+        match cgroup::wait_empty(op.kernel, home) {
+            Err(Failure { errno: Errno::ETIMEDOUT, .. }) => (),
+            waited => waited?,
+        }
+    }
+    for dir in dirs.iter().rev() {
+        match cgroup::remove(op.kernel, slice::from_ref(dir)) {
+            Err(Failure { errno: Errno::EBUSY, .. })
+                if cgroup::occupancy(op.kernel, dir)? == Occupancy::Populated =>
+            {
+                op.warnings.push(format!("cgroup {} is left: others are in it", dir.path));
+            }
+            removed => removed?,
+        }
+    }
+    Ok(())
 }
 
 /// Last of all: as long as anything is left, its name is left too.

@@ -52,8 +52,9 @@ pub(super) fn parse(text: &[u8], path: &str) -> Loaded {
     for line in text.rsplit(|byte| *byte == b'\n') {
         match serde_json::from_slice(line) {
             Ok(record) => return Loaded::Record(Box::new(record)),
-            // Cut off: being written, or what a full disk or a power cut has left.
-            Err(error) if error.is_eof() => torn = torn.or(Some(error)),
+            // Cut off: being written, or what a full disk or a power cut has left, which may have
+            // written the length of a file and not its bytes.
+            Err(error) if error.is_eof() || line.contains(&0) => torn = torn.or(Some(error)),
             Err(error) => return Loaded::Foreign(format!("{path}: {error}")),
         }
     }
@@ -96,6 +97,15 @@ mod tests {
                 assert!(matches!(parse(text, "record.json"), Loaded::Damaged(_)), "{len} bytes");
             }
         }
+    }
+
+    #[test]
+    fn bytes_that_never_came_to_the_disk_are_no_line() {
+        let (first, second) = (line(Stage::Creating), line(Stage::Created));
+        let lost = vec![0; second.len()];
+        assert_eq!(stage(&[&*first, &lost].concat()), Some(Stage::Creating));
+        assert_eq!(stage(&[&first, &second[..9], &lost[9..]].concat()), Some(Stage::Creating));
+        assert!(matches!(parse(&lost, "record.json"), Loaded::Damaged(_)));
     }
 
     #[test]

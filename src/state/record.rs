@@ -42,6 +42,16 @@ impl Record {
     pub const fn new(manifest: Manifest) -> Self {
         Self { format: FORMAT, stage: Stage::Creating, init: None, manifest }
     }
+
+    /// Returns what is true of the container in that boot: no cgroup outlives the machine, so one
+    /// of that name is somebody else's after a restart. A record that tells no boot is of this one.
+    #[must_use]
+    pub fn in_boot(mut self, boot: u64) -> Self {
+        if self.manifest.boot.is_some_and(|made| made != boot) {
+            self.manifest.cgroups.clear();
+        }
+        self
+    }
 }
 
 /// How far a container has come; the order is meaning.
@@ -81,6 +91,8 @@ pub struct ProcessId {
 pub struct Manifest {
     /// The container's name.
     pub id: String,
+    /// A hash of the boot id under which it was made, where that was kept.
+    pub boot: Option<u64>,
     /// The directory that config.json was read from.
     pub bundle: String,
     /// The root filesystem, as the host sees it.
@@ -145,6 +157,20 @@ mod tests {
     }
 
     #[test]
+    fn a_record_names_no_cgroup_of_another_boot() {
+        let dir = CgroupDir { path: "/sys/fs/cgroup/a".to_string(), version: 2 };
+        let of = |boot| {
+            Record::new(Manifest { boot, cgroups: alloc::vec![dir.clone()], ..Default::default() })
+        };
+        for boot in [None, Some(7)] {
+            assert_eq!(of(boot).in_boot(7), of(boot));
+        }
+        let later = of(Some(6)).in_boot(7);
+        assert_eq!(later.manifest.cgroups, []);
+        assert_eq!(later.manifest.boot, Some(6));
+    }
+
+    #[test]
     fn a_record_of_another_version_loads() {
         let json = r#"{"stage":"created","init":{"pid":7,"started":11,"boot":18446744073709551615},
             "manifest":{"id":"a","later":[1]},"later":{}}"#;
@@ -161,7 +187,8 @@ mod tests {
             concat!(
                 r#"{"format":1,"stage":"creating","#,
                 r#""init":{"pid":7,"started":11,"boot":18446744073709551615},"#,
-                r#""manifest":{"id":"","bundle":"","rootfs":"","created":"","version":"","#,
+                r#""manifest":{"id":"","boot":null,"bundle":"","rootfs":"","#,
+                r#""created":"","version":"","#,
                 r#""annotations":{},"cgroups":[],"ungated":false,"#,
                 r#""ownPidNamespace":false,"process":"","poststart":"","poststop":"","extra":{}}}"#,
             )

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::Cli;
+use super::common::cgroups_named;
 
 /// Runs the bundle in a mount namespace whose mounts are all shared, and prints the mounts that
 /// were there before and after if they differ.
@@ -103,6 +104,19 @@ fn nobody_joins_a_container_that_is_not_its_program_yet() {
     assert_eq!(cli.state("cli-nascent")["status"], "stopped");
     cli.done("delete cli-nascent");
     cli.write("go", "");
+}
+
+/// Such a hook is in the container's cgroup before its init is recorded.
+#[test]
+fn a_hook_whose_maker_has_died_is_removed_with_the_container() {
+    let cli = held_up();
+    let mut maker = cli.command("create cli-hooked").spawn().unwrap();
+    await_file(&cli.path("here"));
+    maker.kill().unwrap();
+    maker.wait().unwrap();
+    assert_ne!(cgroups_named("cli-hooked"), [""; 0], "the hook is in it");
+    assert_eq!(cli.done("delete --force cli-hooked"), "");
+    assert_eq!(cgroups_named("cli-hooked"), [""; 0]);
 }
 
 /// A container that may make nodes.

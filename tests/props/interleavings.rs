@@ -160,30 +160,30 @@ fn on(kernel: &str, expected: [usize; 3]) {
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v2() {
-    on("v2", [1_826_541, 3_784_732, 77_019]);
+    on("v2", [1_802_324, 3_730_748, 77_019]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_cgroup_v1() {
-    on("v1", [2_695_293, 5_434_732, 106_154]);
+    on("v1", [2_561_819, 5_156_822, 105_344]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_a_hybrid_host() {
-    on("hybrid", [1_561_712, 3_108_211, 58_481]);
+    on("hybrid", [1_503_571, 3_003_103, 58_151]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_on_the_oldest_kernel() {
-    on("oldest", [1_966_356, 4_116_710, 77_469]);
+    on("oldest", [1_885_287, 3_947_615, 77_019]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_without_a_freezer() {
-    on("without-freezer", [2_454_055, 4_977_057, 91_026]);
+    on("without-freezer", [2_326_050, 4_707_919, 90_216]);
 }
 
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_where_everything_is_short() {
-    on("narrow", [1_095_917, 2_259_436, 40_766]);
+    on("narrow", [1_082_417, 2_233_600, 40_766]);
 }

@@ -240,9 +240,9 @@ impl World {
         self.tasks.keys().into_iter().collect()
     }
 
-    /// Restarts the machine: processes, cgroups, later mounts and what lay in /run and /tmp are
-    /// gone.
-    pub fn reboot(&mut self) {
+    /// Restarts the machine: processes, cgroups and later mounts are gone, and what lay in those
+    /// directories, which are on no disk. The clock and the numbers begin anew.
+    pub fn reboot(&mut self, volatile: &[&str]) {
         let fresh = Self::new(Profile::clone(&self.profile));
         let boot = self.boot + 1;
         let later = self.mounts.keys().into_iter().filter(|row| !fresh.mounts.has(*row));
@@ -251,7 +251,7 @@ impl World {
         }
         let (inodes, mounts, makers) = (self.inodes.clone(), self.mounts.clone(), self.makers);
         *self = Self { inodes, mounts, makers, boot, ..fresh };
-        for path in ["/run", "/tmp"] {
+        for path in volatile {
             self.empty(self.place_at(path).ino);
         }
     }
