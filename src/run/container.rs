@@ -167,22 +167,33 @@ impl<'r, K: Kernel> Container<'r, K> {
     pub fn force_delete(&self) -> Result<Vec<String>, Error> {
         let (home, kernel) = (self.home(), self.runtime.kernel());
         let told = match home.load(kernel)? {
-            // Only a power cut leaves a home without a record, and nothing else of the container.
-            Loaded::Damaged(_) => {
-                if let Some(lock) = home.lock(kernel)? {
-                    home.remove(kernel, &lock, true)?;
-                }
-                Vec::new()
-            }
+            Loaded::Damaged(_) if self.discard()? => Vec::new(),
             Loaded::Foreign(what) => return Err(Failure::told(what, Errno::EPROTO).into()),
             Loaded::Absent => Vec::new(),
-            Loaded::Record(_) => match self.change(Request::ForceDelete, Task::Plain) {
-                Err(error) if error.is_not_found() => Vec::new(),
-                done => done?,
-            },
+            Loaded::Damaged(_) | Loaded::Record(_) => {
+                match self.change(Request::ForceDelete, Task::Plain) {
+                    Err(error) if error.is_not_found() => Vec::new(),
+                    done => done?,
+                }
+            }
         };
         home.sweep(kernel)?;
         Ok(told)
+    }
+
+    /// Removes a home whose record cannot be read; returns false where it can, once nobody changes
+    /// it.
+    ///
+    /// Only a power cut leaves such a home, and nothing else of the container.
+    fn discard(&self) -> Result<bool, Error> {
+        let (home, kernel) = (self.home(), self.runtime.kernel());
+        let Some(lock) = home.lock(kernel)? else { return Ok(true) };
+        // Another container may have come by this name before it was locked.
+        if !matches!(home.load(kernel)?, Loaded::Damaged(_)) {
+            return Ok(false);
+        }
+        home.remove(kernel, &lock, true)?;
+        Ok(true)
     }
 
     /// Adds a process to the container, and returns once it runs.

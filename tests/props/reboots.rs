@@ -12,10 +12,11 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 
-use cofferdam::backend::fake::{Payload, Profile, World};
+use cofferdam::backend::fake::{Payload, Profile, Replay, World};
 use cofferdam::sys::{CWD, Call, Errno, Kernel, Syscalls, flags};
-use cofferdam::testing::lifecycle::{Before, ID, ROOT, Request, set};
+use cofferdam::testing::lifecycle::{Before, ID, ROOT, Request, set, smallest};
 use cofferdam::testing::{Count, End, Scene, oracles};
+use cofferdam::{Error, Runtime};
 use serde_json::Value;
 
 use pinned::pinned;
@@ -199,14 +200,41 @@ fn honest(request: Request, told: &str) -> Result<(), String> {
     if lies { Err(format!("truth: {request:?} told {told} after a restart")) } else { Ok(()) }
 }
 
+/// Two remove what is left of a home, and one of them makes another container of that name.
+#[test]
+fn who_removes_a_damaged_home_removes_no_newer_one() {
+    let profile = Profile::default();
+    let damaged = Loss::Record.of(&set(Before::Running, &profile)).unwrap();
+    let (create, clean) = (smallest(), oracles::progress(&damaged, ROOT, ID).unwrap());
+    let anew = |kernel: &Replay<'_>| {
+        let told = || {
+            let runtime = Runtime::new(kernel, ROOT)?;
+            runtime.container(ID)?.force_delete()?;
+            runtime.create(ID, &create).map(drop)
+        };
+        told().map_or_else(|error: Error| error.to_string(), |()| "done".to_owned())
+    };
+    let force = Request::ForceDelete;
+    let scene = Scene::new(damaged).client("anew", anew).client(force.name(), force.body());
+    let count = scene.deaths(1).walk(&mut |moment| {
+        if !moment.is_over() {
+            return Ok(());
+        }
+        oracles::truth(moment.world(), ROOT, ID)?;
+        oracles::residue(&oracles::progress(moment.world(), ROOT, ID)?, &clean, ROOT)
+    });
+    let expected = Count { ends: 14_460, states: 320_007, transitions: 582_771, cut: 0 };
+    pinned(count.unwrap_or_else(|failure| panic!("{failure}")), expected);
+}
+
 #[test]
 fn nothing_that_a_restart_leaves_is_taken_for_a_container_on_cgroup_v2() {
-    let expected = Count { ends: 38_613, states: 73_775, transitions: 70_324, cut: 0 };
+    let expected = Count { ends: 39_027, states: 74_603, transitions: 71_152, cut: 0 };
     pinned(all(&Profile::default()), expected);
 }
 
 #[test]
 fn nothing_that_a_restart_leaves_is_taken_for_a_container_on_cgroup_v1() {
-    let expected = Count { ends: 37_160, states: 71_016, transitions: 67_712, cut: 0 };
+    let expected = Count { ends: 37_554, states: 71_804, transitions: 68_500, cut: 0 };
     pinned(all(&Profile::v1()), expected);
 }
