@@ -119,6 +119,44 @@ fn a_hook_whose_maker_has_died_is_removed_with_the_container() {
     assert_eq!(cgroups_named("cli-hooked"), [""; 0]);
 }
 
+/// The state directory may be on a disk, and a cgroup of the same name somebody else's by then.
+#[test]
+fn nobody_is_killed_in_a_cgroup_of_another_boot() {
+    let cli = Cli::new("exec sleep 100");
+    cli.done("run -d cli-boot");
+    cli.done("kill cli-boot KILL");
+    cli.await_end("cli-boot");
+    let path = format!("{}/cli-boot/record.json", cli.place.state());
+    let record = fs::read_to_string(&path).unwrap();
+    let mut parts = record.split(r#""boot":"#);
+    let mut elsewhere = parts.next().unwrap().to_owned();
+    for part in parts {
+        elsewhere += r#""boot":1"#;
+        elsewhere += part.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    }
+    assert_ne!(elsewhere, record);
+    fs::write(&path, elsewhere).unwrap();
+    let mut stranger = Command::new("sleep").arg("100").spawn().unwrap();
+    let theirs = cgroups_named("cli-boot");
+    for dir in &theirs {
+        fs::write(format!("{dir}/cgroup.procs"), stranger.id().to_string()).unwrap();
+    }
+    assert_eq!(cli.state("cli-boot")["status"], "stopped");
+    cli.done("delete --force cli-boot");
+    assert_eq!(cli.done("list -q"), "");
+    assert_eq!(stranger.try_wait().unwrap(), None, "the stranger lives");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    for dir in theirs {
+        // Who has ended may linger there for a moment.
+        let begin = Instant::now();
+        while let Err(error) = fs::remove_dir(&dir) {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{dir}: {error}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 /// A container that may make nodes.
 fn maker(script: &str, edit: impl FnOnce(&mut serde_json::Value)) -> Cli {
     Cli::edited(script, |config| {
