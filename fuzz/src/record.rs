@@ -185,12 +185,13 @@ impl Stage {
         let first = record.manifest.cgroups.first() == before.manifest.cgroups.first();
         let namespace = record.manifest.own_pid_namespace == before.manifest.own_pid_namespace;
         let hooks = record.manifest.poststop == before.manifest.poststop;
+        let boot = record.manifest.boot == before.manifest.boot;
         let init = match (before.init, record.init) {
             (Some(before), Some(record)) => before == record,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if known && complete && first && namespace && hooks && init {
+        if known && complete && first && namespace && hooks && boot && init {
             Kind::Ours
         } else {
             Kind::Unknown
@@ -237,7 +238,8 @@ fn last(text: &[u8]) -> Result<Option<Record>, ()> {
     for line in text.rsplit(|byte| *byte == b'\n') {
         match serde_json::from_slice(line) {
             Ok(record) => return Ok(Some(record)),
-            Err(error) if error.is_eof() => (),
+            // Bytes that never came to the disk are zeros.
+            Err(error) if error.is_eof() || line.contains(&0) => (),
             Err(_) => return Err(()),
         }
     }

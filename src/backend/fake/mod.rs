@@ -66,6 +66,7 @@ pub use self::histories::{Asked, Body, Gait, Histories, History, Progress, Time}
 pub use self::payload::{Action, Payload};
 pub use self::profile::{AppArmor, Cgroups, Named, Profile};
 pub use self::replay::Replay;
+#[cfg(feature = "testing")]
 pub(crate) use self::residue::is_below;
 pub use self::signals::Signalled;
 pub use self::transition::Transition;
