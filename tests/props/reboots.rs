@@ -13,11 +13,11 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 
 use cofferdam::backend::fake::{Payload, Profile, Replay, World};
+use cofferdam::state::Record;
 use cofferdam::sys::{CWD, Call, Errno, Kernel, Syscalls, flags};
-use cofferdam::testing::lifecycle::{Before, ID, ROOT, Request, set, smallest};
+use cofferdam::testing::lifecycle::{Before, ID, Judge, ROOT, Request, set, smallest};
 use cofferdam::testing::{Count, End, Scene, oracles};
 use cofferdam::{Error, Runtime};
-use serde_json::Value;
 
 use pinned::pinned;
 
@@ -56,8 +56,7 @@ impl Loss {
 
     /// Returns the machine after its next start; none where there was nothing to be lost.
     fn of(self, world: &World) -> Option<World> {
-        let home = format!("{ROOT}/{ID}");
-        let record = world.read_file(&format!("{home}/record.json"));
+        let record = world.read_file(&format!("{ROOT}/{ID}/record.json"));
         let mut next = world.clone();
         next.reboot(if matches!(self, Self::Everything) { &["/run"] } else { &[] });
         match self {
@@ -105,9 +104,8 @@ fn rewritten(world: World, mut record: Vec<u8>, deed: impl FnOnce(&mut Vec<u8>))
 fn cgroups(world: &World) -> Vec<String> {
     let text = world.read_file(&format!("{ROOT}/{ID}/record.json")).unwrap();
     let line = text.split(|byte| *byte == b'\n').next().unwrap();
-    let record: Value = serde_json::from_slice(line).unwrap();
-    let dirs = record["manifest"]["cgroups"].as_array().unwrap();
-    dirs.iter().map(|dir| dir["path"].as_str().unwrap().to_owned()).collect()
+    let record: Record = serde_json::from_slice(line).unwrap();
+    record.manifest.cgroups.into_iter().map(|dir| dir.path).collect()
 }
 
 /// Gives numbers that were in use to strangers, the last of whom is in those cgroups.
@@ -155,12 +153,12 @@ fn all(profile: &Profile) -> Count {
     let number = set(Before::Running, profile).pids().into_iter().max().unwrap();
     let dirs = cgroups(&set(Before::Created, profile));
     let machines = after(profile);
+    let mut clean = set(Before::Absent, profile);
+    clean.reboot(&["/run"]);
+    let clean = peopled(clean, number as usize, &dirs);
     let mut all = Count::default();
     for machine in &machines {
         let world = peopled(machine.clone(), number as usize, &dirs);
-        let mut clean = set(Before::Absent, profile);
-        clean.reboot(&["/run"]);
-        let clean = peopled(clean, number as usize, &dirs);
         for request in Request::ALL {
             let mut scene =
                 Scene::new(world.clone()).client(request.name(), request.body()).deaths(1);
@@ -205,7 +203,7 @@ fn honest(request: Request, told: &str) -> Result<(), String> {
 fn who_removes_a_damaged_home_removes_no_newer_one() {
     let profile = Profile::default();
     let damaged = Loss::Record.of(&set(Before::Running, &profile)).unwrap();
-    let (create, clean) = (smallest(), oracles::progress(&damaged, ROOT, ID).unwrap());
+    let (create, mut judge) = (smallest(), Judge::new(&profile));
     let anew = |kernel: &Replay<'_>| {
         let told = || {
             let runtime = Runtime::new(kernel, ROOT)?;
@@ -216,13 +214,7 @@ fn who_removes_a_damaged_home_removes_no_newer_one() {
     };
     let force = Request::ForceDelete;
     let scene = Scene::new(damaged).client("anew", anew).client(force.name(), force.body());
-    let count = scene.deaths(1).walk(&mut |moment| {
-        if !moment.is_over() {
-            return Ok(());
-        }
-        oracles::truth(moment.world(), ROOT, ID)?;
-        oracles::residue(&oracles::progress(moment.world(), ROOT, ID)?, &clean, ROOT)
-    });
+    let count = scene.deaths(1).walk(&mut |moment| judge.ask(moment));
     let expected = Count { ends: 14_460, states: 320_007, transitions: 582_771, cut: 0 };
     pinned(count.unwrap_or_else(|failure| panic!("{failure}")), expected);
 }
