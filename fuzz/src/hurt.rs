@@ -1,9 +1,10 @@
-//! A kernel on which calls of a client fail, and at which it is killed.
+//! A client of which calls fail, and which is killed: at a call, or by what it does.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use arbitrary::Arbitrary;
+use cofferdam::backend::fake::{Pid, World};
 use cofferdam::sys::{Call, Errno, Kernel, Live, Row};
 use cofferdam::testing::faults::errors;
 
@@ -30,9 +31,10 @@ impl Blow {
     }
 }
 
-/// Asks `kernel`, but for the calls that it fails without asking.
-pub(crate) struct Hurt<'b, K> {
-    kernel: K,
+/// Asks the world as a client of it, but for the calls that it fails without asking.
+pub(crate) struct Hurt<'b> {
+    world: &'b RefCell<World>,
+    client: Pid,
     blows: &'b [Blow],
     dies: Option<u8>,
     asked: Cell<usize>,
@@ -43,10 +45,15 @@ pub(crate) struct Hurt<'b, K> {
 /// What a client unwinds with that is killed.
 struct Death;
 
-impl<'b, K: Kernel> Hurt<'b, K> {
-    pub(crate) fn new(kernel: K, blows: &'b [Blow], dies: Option<u8>) -> Self {
+impl<'b> Hurt<'b> {
+    pub(crate) fn new(
+        world: &'b RefCell<World>,
+        client: Pid,
+        blows: &'b [Blow],
+        dies: Option<u8>,
+    ) -> Self {
         let (asked, lasting, dead) = (Cell::new(0), Cell::new(None), Cell::new(false));
-        Self { kernel, blows, dies, asked, lasting, dead }
+        Self { world, client, blows, dies, asked, lasting, dead }
     }
 
     /// Runs a client, and returns what it tells; nothing if it is killed.
@@ -56,6 +63,11 @@ impl<'b, K: Kernel> Hurt<'b, K> {
             Err(payload) if payload.is::<Death>() => None,
             Err(payload) => resume_unwind(payload),
         }
+    }
+
+    fn die(&self) -> ! {
+        self.dead.set(true);
+        resume_unwind(Box::new(Death))
     }
 
     fn failure(&self, number: usize, row: &Row) -> Option<Errno> {
@@ -71,7 +83,7 @@ impl<'b, K: Kernel> Hurt<'b, K> {
     }
 }
 
-impl<K: Kernel> Kernel for Hurt<'_, K> {
+impl Kernel for Hurt<'_> {
     fn call(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
         // Its destructors close what the world closes for it.
         if self.dead.get() {
@@ -81,14 +93,17 @@ impl<K: Kernel> Kernel for Hurt<'_, K> {
         self.asked.set(number + 1);
         assert!(number < CALLS_MAX || std::thread::panicking(), "it goes on for ever");
         if self.dies.is_some_and(|at| usize::from(at) == number) && !std::thread::panicking() {
-            self.dead.set(true);
-            resume_unwind(Box::new(Death));
+            self.die();
         }
-        let Some(errno) = self.failure(number, &call.row()) else { return self.kernel.call(call) };
+        let kernel = World::process(self.world, self.client);
+        let failure = self.failure(number, &call.row());
         // close(2) frees the descriptor whatever it answers.
-        if matches!(call, Call::Close { .. }) {
-            self.kernel.call(call)?;
+        let closes = matches!(call, Call::Close { .. });
+        let answer = if failure.is_none() || closes { kernel.call(call) } else { Ok(0) };
+        // A damaged record may name whoever reads it.
+        if !self.world.borrow().is_alive(self.client) && !std::thread::panicking() {
+            self.die();
         }
-        Err(errno)
+        failure.map_or(answer, Err)
     }
 }

@@ -209,7 +209,7 @@ impl Stage {
         let world = RefCell::new(before.clone());
         world.borrow_mut().watch_programs(within);
         let pid = world.borrow_mut().client();
-        let kernel = Hurt::new(World::process(&world, pid), &blows, asked.dies);
+        let kernel = Hurt::new(&world, pid, &blows, asked.dies);
         let told = kernel.run(|kernel| self.told(request, kernel));
         let open = world.borrow().clone();
         world.borrow_mut().end_client(pid);

@@ -217,15 +217,20 @@ impl Stage {
         }
     }
 
-    fn removed(&self, end: &World, told: Result<(), Error>, kind: &Kind) -> Result<(), String> {
+    fn removed(
+        &self,
+        end: &World,
+        told: Option<Result<(), Error>>,
+        kind: &Kind,
+    ) -> Result<(), String> {
         let there = end.exists(&format!("{ROOT}/{ID}"));
         match (kind, told) {
             (Kind::Unknown, _) => Ok(()),
-            (Kind::Foreign, Err(error)) if error.errno() == Some(Errno::EPROTO) => {
+            (Kind::Foreign, Some(Err(error))) if error.errno() == Some(Errno::EPROTO) => {
                 let changed = end.residue(&self.world);
                 if changed.is_empty() { Ok(()) } else { Err(format!("foreign: {changed:?}")) }
             }
-            (Kind::Damaged | Kind::Ours, Ok(())) if !there => Ok(()),
+            (Kind::Damaged | Kind::Ours, Some(Ok(()))) if !there => Ok(()),
             (_, told) => Err(format!("delete --force: {told:?}, still there: {there}")),
         }
     }
@@ -285,12 +290,13 @@ fn edited(text: Vec<u8>, edit: impl FnOnce(&mut Value)) -> Vec<u8> {
     }
 }
 
-/// Performs a request on a copy of a machine; returns the copy at rest.
-fn asked(world: &World, request: Request, create: &Create) -> (Result<(), Error>, World) {
+/// Performs a request on a copy of a machine; returns the copy at rest, and what was told if the
+/// client has not killed itself.
+fn asked(world: &World, request: Request, create: &Create) -> (Option<Result<(), Error>>, World) {
     let world = RefCell::new(world.clone());
     let pid = world.borrow_mut().client();
-    let kernel = Hurt::new(World::process(&world, pid), &[], None);
-    let told = kernel.run(|kernel| told(request, kernel, create)).expect("nobody is killed");
+    let kernel = Hurt::new(&world, pid, &[], None);
+    let told = kernel.run(|kernel| told(request, kernel, create));
     world.borrow_mut().end_client(pid);
     World::settle(&world);
     (told, world.into_inner())

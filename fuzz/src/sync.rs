@@ -248,7 +248,7 @@ fn ask(
     request: impl FnOnce(&dyn Kernel) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let pid = world.borrow_mut().client();
-    let kernel = Hurt::new(World::process(world, pid), &[], None);
+    let kernel = Hurt::new(world, pid, &[], None);
     let told = kernel.run(|kernel| request(kernel));
     world.borrow_mut().end_client(pid);
     World::settle(world);
