@@ -14,7 +14,7 @@ use arbitrary::Arbitrary;
 use cofferdam::backend::fake::{Action, Payload, Pid, Profile, World};
 use cofferdam::spec::{Cpu, Hook, Namespace, NamespaceKind, Process, Resources, Spec};
 use cofferdam::sys::{Call, Fd, Kernel, Row, flags};
-use cofferdam::testing::lifecycle::{ID, ROOT, machine, smallest};
+use cofferdam::testing::lifecycle::{ID, ROOT, fit, machine, smallest};
 use cofferdam::testing::oracles;
 use cofferdam::{Create, Error, Exec, Runtime};
 
@@ -163,12 +163,13 @@ fn described(shape: Shape, program: &str) -> Create {
 
 impl Stage {
     fn new(profile: Profile, life: &Life) -> Self {
+        let create = described(life.shape.of(&SHAPES), life.program.of(&PROGRAMS));
+        let create = fit(create, &profile);
         let mut world = machine(profile);
         let forks = Payload::from([Action::Fork(1), Action::Sleep, Action::Sleep]);
         world.payload("/bundle/rootfs/bin/forks", forks);
         let deaf = Payload::from([Action::Ignore(flags::SIGTERM), Action::Sleep]);
         world.payload("/bundle/rootfs/bin/deaf", deaf);
-        let create = described(life.shape.of(&SHAPES), life.program.of(&PROGRAMS));
         Self { clean: world.clone(), world, create, strangers: Vec::new() }
     }
 

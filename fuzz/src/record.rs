@@ -16,7 +16,7 @@ use arbitrary::Arbitrary;
 use cofferdam::backend::fake::{Action, Payload, Pid, World};
 use cofferdam::state::Record;
 use cofferdam::sys::{Errno, Kernel};
-use cofferdam::testing::lifecycle::{ID, ROOT, machine, smallest};
+use cofferdam::testing::lifecycle::{ID, ROOT, fit, machine, smallest};
 use cofferdam::testing::oracles;
 use cofferdam::{Create, Error, Exec, Runtime};
 use serde_json::Value;
@@ -109,7 +109,7 @@ pub fn record(data: &[u8]) {
     let text = case.damages.iter().take(8).fold(whole.clone(), |text, one| one.perform(text));
     let kind = stage.kind(&whole, &text);
     stage.world.write_file(&path, &text);
-    let create = create(case.open);
+    let create = fit(create(case.open), &case.kernel.profile());
     let about = || format!("{kind:?}\n{}", String::from_utf8_lossy(&text));
     for choice in case.requests {
         let request = choice.of(&REQUESTS);
@@ -145,7 +145,7 @@ impl Stage {
         {
             let kernel = World::process(&world, client);
             let runtime = Runtime::new(&kernel as &dyn Kernel, ROOT).ok()?;
-            let create = create(case.open);
+            let create = fit(create(case.open), &case.kernel.profile());
             drop(runtime.run(OTHER, &create).ok()?);
             // A process of the container's is one that has begun then.
             world.borrow_mut().pass_ms(1000);

@@ -38,7 +38,7 @@ pub fn schedule(data: &[u8]) {
     let mut scene = Scene::new(world).deaths(deaths).faults(faults);
     for choice in &case.clients[..if case.third { 3 } else { 2 }] {
         let request = choice.of(&Request::ALL);
-        scene = scene.client(request.name(), request.body());
+        scene = scene.client(request.name(), request.body_on(&profile));
     }
     let mut steps = 0;
     let mut choices = case.choices.iter();

@@ -12,7 +12,7 @@ use cofferdam::spec::{Hook, Namespace, NamespaceKind, Spec};
 use cofferdam::sys::{
     Act, Builder, Call, Child, Errno, ErrnoSet, Handle, Kernel, Live, OnError, Program, Slot, flags,
 };
-use cofferdam::testing::lifecycle::{ID, ROOT, machine, smallest};
+use cofferdam::testing::lifecycle::{ID, ROOT, fit, machine, smallest};
 use cofferdam::testing::oracles;
 use cofferdam::{Console, Create, Error, Exec, Runtime};
 
@@ -130,17 +130,15 @@ fn create(shape: Shape) -> Create {
 
 impl Case<'_> {
     fn perform(&self) -> Result<(), String> {
-        let create = create(self.shape.of(&[
-            Shape::Smallest,
-            Shape::Forked,
-            Shape::Hooked,
-            Shape::Terminal,
-        ]));
+        let profile = self.kernel.profile();
+        let shapes = [Shape::Smallest, Shape::Forked, Shape::Hooked, Shape::Terminal];
+        let create = fit(create(self.shape.of(&shapes)), &profile);
+        let plain = fit(smallest(), &profile);
         let request = self.request.of(&[Request::Create, Request::Run, Request::Exec]);
-        let clean = stage(self.kernel.profile());
+        let clean = stage(profile);
         let world = RefCell::new(clean.clone());
         if matches!(request, Request::Exec) {
-            ask(&world, |kernel| Runtime::new(kernel, ROOT)?.run(ID, &smallest()).map(drop))
+            ask(&world, |kernel| Runtime::new(kernel, ROOT)?.run(ID, &plain).map(drop))
                 .map_err(|error| error.to_string())?;
         }
         let program = self.program();

@@ -32,7 +32,8 @@ pub(super) const FLAGS: &[Flag] = &[
     value(
         "profile",
         "",
-        "the kernel: 'v2' (default), 'v1', 'hybrid', 'oldest', 'without-freezer' or 'narrow'",
+        "the kernel: 'v2' (default), 'v1', 'hybrid', 'oldest', 'without-freezer', 'narrow', \
+         'rootless', 'rootless-without-cgroups' or 'nested'",
     ),
     value(
         "from",
@@ -190,8 +191,9 @@ impl Setting {
         } else {
             scene.faults_among(self.chosen.iter().copied())
         };
-        let with =
-            |scene: Scene<'static>, (name, one): (String, Request)| scene.client(name, one.body());
+        let with = |scene: Scene<'static>, (name, one): (String, Request)| {
+            scene.client(name, one.body_on(profile))
+        };
         Ok(self.clients().into_iter().fold(scene, with))
     }
 

@@ -20,8 +20,8 @@ use std::collections::HashSet;
 use std::fmt::{self, Display, Formatter};
 
 use super::{End, Moment, oracles};
-use crate::backend::fake::{Digested, Payload, Pid, Profile, Replay, World, digest};
-use crate::spec::{NamespaceKind, Spec};
+use crate::backend::fake::{Caller, Digested, Payload, Pid, Profile, Replay, World, digest};
+use crate::spec::{IdMap, Namespace, NamespaceKind, Spec};
 use crate::sys::Kernel;
 use crate::{Create, Error, Runtime};
 
@@ -78,7 +78,12 @@ impl Request {
 
     /// Returns a client that asks this, and tells what came of it: `done`, a status, or why not.
     pub fn body(self) -> impl Fn(&Replay<'_>) -> String {
-        let create = smallest();
+        self.body_on(&Profile::default())
+    }
+
+    /// Returns the same on a kernel where not everybody may make every container.
+    pub fn body_on(self, profile: &Profile) -> impl Fn(&Replay<'_>) -> String + use<> {
+        let create = fit(smallest(), profile);
         move |kernel| self.ask(kernel, &create).unwrap_or_else(|error| error.to_string())
     }
 
@@ -164,6 +169,20 @@ pub fn smallest() -> Create {
     Create { bundle: "/bundle".to_owned(), spec, ..Create::default() }
 }
 
+/// Returns the same container as the caller of a kernel may make it: a user needs a user namespace,
+/// which has that user alone.
+#[must_use]
+pub fn fit(mut create: Create, profile: &Profile) -> Create {
+    if let Caller::User(_) = profile.caller {
+        let own = IdMap { inside: 0, outside: Caller::USER, count: 1 };
+        let spec = &mut create.spec;
+        spec.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+        spec.uid_maps = vec![own];
+        spec.gid_maps = vec![own];
+    }
+    create
+}
+
 /// Returns a machine whose smallest container has come so far, at rest.
 ///
 /// # Panics
@@ -185,19 +204,19 @@ pub fn set(before: Before, profile: &Profile) -> World {
 pub fn try_set(before: Before, profile: &Profile) -> Result<World, Error> {
     let world = RefCell::new(machine(profile.clone()));
     let pid = world.borrow_mut().client();
-    bring(&world, pid, before)?;
+    bring(&world, pid, before, &fit(smallest(), profile))?;
     world.borrow_mut().end_client(pid);
     World::settle(&world);
     Ok(world.into_inner())
 }
 
-fn bring(world: &RefCell<World>, pid: Pid, before: Before) -> Result<(), Error> {
+fn bring(world: &RefCell<World>, pid: Pid, before: Before, create: &Create) -> Result<(), Error> {
     let kernel = World::process(world, pid);
     let runtime = Runtime::new(&kernel as &dyn Kernel, ROOT)?;
     let container = match before {
         Before::Absent => return Ok(()),
-        Before::Created => return runtime.create(ID, &smallest()).map(drop),
-        Before::Paused | Before::Running | Before::Stopped => runtime.run(ID, &smallest())?,
+        Before::Created => return runtime.create(ID, create).map(drop),
+        Before::Paused | Before::Running | Before::Stopped => runtime.run(ID, create)?,
     };
     match before {
         Before::Absent | Before::Created | Before::Running => Ok(()),

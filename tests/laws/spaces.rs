@@ -2,7 +2,7 @@
 
 use cofferdam::sys::{Builder, Call, Errno, Handle, Slot, flags};
 
-use crate::laws::ground::{How, SOCKET, refuse};
+use crate::laws::ground::{How, SOCKET, mount, refuse};
 
 crate::laws! {
     fn the_namespaces_of_a_process_are_entered(ground) {
@@ -128,6 +128,34 @@ crate::laws! {
             }
             cofferdam::sys::Syscalls::write_all(ground.kernel, born.socket.raw(), b"!").unwrap();
             assert_eq!(born.hear(), b"", "{id}");
+        }
+    }
+
+    fn a_file_system_belongs_to_whoever_mounts_it(ground) {
+        ground.directory("m");
+        let target = ground.at("m").into_string().unwrap();
+        let namespaces = [flags::CLONE_NEWUSER, flags::CLONE_NEWNS, flags::CLONE_NEWNET,
+            flags::CLONE_NEWPID].iter().sum();
+        for (kind, owned) in
+            [("tmpfs", true), ("ramfs", true), ("devpts", true), ("sysfs", false), ("proc", false)]
+        {
+            let how = How { namespaces, mapped: true, ..How::default() };
+            let mut builder = Builder::new(1);
+            let b = &mut builder;
+            mount(b, ["none", &target, kind], 0);
+            let (dir, path) = (Handle::CWD, b.text(&target));
+            let chmod = Call::Fchmodat { dir, path, mode: 0o755 };
+            if owned {
+                b.call(chmod);
+            } else {
+                refuse(b, chmod, Errno::EPERM);
+            }
+            let born = ground.spawn(&builder.finish(), how).unwrap();
+            for file in ["uid_map", "gid_map"] {
+                ground.write(&format!("/proc/{}/{file}", born.pid), "0 100000 10").unwrap();
+            }
+            cofferdam::sys::Syscalls::write_all(ground.kernel, born.socket.raw(), b"!").unwrap();
+            assert_eq!(born.hear(), b"", "{kind}");
         }
     }
 

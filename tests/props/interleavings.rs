@@ -63,7 +63,7 @@ fn forked<'r, K: Kernel>(
 fn pair(a: Request, b: Request, before: Before, profile: &Profile) -> Count {
     let scene = Scene::new(set(before, profile)).deaths(1);
     let mut scene =
-        [a, b].into_iter().fold(scene, |scene, one| scene.client(one.name(), one.body()));
+        [a, b].into_iter().fold(scene, |scene, one| scene.client(one.name(), one.body_on(profile)));
     let mut judge = Judge::new(profile);
     let count = scene.walk(&mut |moment| judge.ask(moment));
     count.unwrap_or_else(|failure| panic!("{before}, {failure}"))
@@ -186,4 +186,19 @@ fn all_pairs_with_a_death_anywhere_end_well_without_a_freezer() {
 #[test]
 fn all_pairs_with_a_death_anywhere_end_well_where_everything_is_short() {
     on("narrow", [1_082_417, 2_233_600, 40_766]);
+}
+
+#[test]
+fn all_pairs_with_a_death_anywhere_end_well_for_a_user() {
+    on("rootless", [2_815_974, 5_721_873, 109_924]);
+}
+
+#[test]
+fn all_pairs_with_a_death_anywhere_end_well_for_a_user_without_cgroups() {
+    on("rootless-without-cgroups", [1_669_157, 3_336_706, 54_134]);
+}
+
+#[test]
+fn all_pairs_with_a_death_anywhere_end_well_in_a_container() {
+    on("nested", [1_815_121, 3_752_886, 77_722]);
 }

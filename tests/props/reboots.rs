@@ -138,7 +138,8 @@ fn after(profile: &Profile) -> HashSet<World> {
     for (before, request) in
         Before::ALL.into_iter().flat_map(|before| Request::ALL.map(|request| (before, request)))
     {
-        let mut scene = Scene::new(set(before, profile)).client(request.name(), request.body());
+        let mut scene =
+            Scene::new(set(before, profile)).client(request.name(), request.body_on(profile));
         let count = scene.walk(&mut |moment| {
             found.extend(Loss::ALL.into_iter().filter_map(|loss| loss.of(moment.world())));
             Ok(())
@@ -160,8 +161,9 @@ fn all(profile: &Profile) -> Count {
     for machine in &machines {
         let world = peopled(machine.clone(), number as usize, &dirs);
         for request in Request::ALL {
-            let mut scene =
-                Scene::new(world.clone()).client(request.name(), request.body()).deaths(1);
+            let mut scene = Scene::new(world.clone())
+                .client(request.name(), request.body_on(profile))
+                .deaths(1);
             let count = scene.walk(&mut |moment| {
                 oracles::authority(moment.world())?;
                 if !moment.is_over() {

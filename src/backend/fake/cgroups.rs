@@ -326,13 +326,13 @@ impl World {
         }
     }
 
-    /// A process became a zombie: its first cgroup may go on counting it for a while.
+    /// A process became a zombie: its first cgroup may go on counting it for a while. That is not
+    /// seen where the first process is, which never ends.
     pub(super) fn uncharged(&mut self, pid: Pid) {
         let first = self.task(pid).cgroups.first().copied().unwrap_or(0);
-        let lingers = self.profile.lingering;
+        let lingers = self.profile.lingering && !self.task(1).cgroups.contains(&first);
         if let Some(cgroup) = self.cgroups.get_mut(first)
             && lingers
-            && cgroup.parent != first
         {
             cgroup.lingering += 1;
         }

@@ -34,7 +34,7 @@ impl World {
         for (row, mount) in self.mounts.iter() {
             let place = PLACES.iter().find(|(kind, _)| **kind == *mount.kind);
             let Some((_, above)) = place else { continue };
-            let host = mount.space == 0 || mount.space == Kind::Mnt.first();
+            let host = mount.space == 0 || mount.space == self.task(1).space(Kind::Mnt);
             let hidden = self.mounted_at(self.root_of(row)).is_some();
             if host || hidden || !self.is_whole(mount.root) || !self.is_inhabited(mount.space) {
                 continue;

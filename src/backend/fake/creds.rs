@@ -169,6 +169,11 @@ impl World {
         self.meant(pid, 0, Id::User).unwrap_or(u32::MAX)
     }
 
+    /// Returns the same of groups.
+    pub(super) fn root_gid(&self, pid: Pid) -> u32 {
+        self.meant(pid, 0, Id::Group).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn setresuid(&mut self, pid: Pid, uid: u32) -> Answer {
         let uid = self.meant(pid, uid, Id::User)?;
         let root = self.root_uid(pid);

@@ -64,7 +64,7 @@ use std::sync::Arc;
 pub use self::hash::{Digested, Taken, digest};
 pub use self::histories::{Asked, Body, Gait, Histories, History, Progress, Time};
 pub use self::payload::{Action, Payload};
-pub use self::profile::{AppArmor, Cgroups, Named, Profile};
+pub use self::profile::{AppArmor, Caller, Cgroups, Named, Profile};
 pub use self::replay::Replay;
 #[cfg(feature = "testing")]
 pub(crate) use self::residue::is_below;

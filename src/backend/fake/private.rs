@@ -81,7 +81,7 @@ impl World {
 
     /// Returns whether a process has mounts of its own.
     fn is_apart(&self, pid: Pid) -> bool {
-        self.task(pid).space(Kind::Mnt) != Kind::Mnt.first()
+        self.task(pid).space(Kind::Mnt) != self.task(1).space(Kind::Mnt)
     }
 
     /// Returns whether nobody sees a descriptor being closed.

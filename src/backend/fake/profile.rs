@@ -14,6 +14,25 @@ pub enum Cgroups {
     V2,
 }
 
+/// Who the clients are, and so what of the machine is theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// The root of the machine.
+    #[default]
+    Root,
+    /// A user without capabilities. A session's cgroup of v2 is its own, in one that has these
+    /// controllers at most; without any, no cgroup is.
+    User(&'static [&'static str]),
+    /// The root of a user namespace that a container has: it may do what that container may. A
+    /// cgroup of v2 is its own.
+    Nested,
+}
+
+impl Caller {
+    /// The number of a caller who is not root.
+    pub const USER: u32 = 1000;
+}
+
 /// What becomes of AppArmor.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AppArmor {
@@ -41,8 +60,8 @@ pub struct Profile {
     pub apparmor: AppArmor,
     /// How cgroups are mounted.
     pub cgroups: Cgroups,
-    /// The user that clients run as; 0 has every capability.
-    pub euid: u32,
+    /// Who clients run as.
+    pub caller: Caller,
     /// Whether a cgroup stays populated for a while after its last process was waited for.
     pub lingering: bool,
     /// Calls that answer `ENOSYS`, by the names in [`TABLE`](crate::sys::TABLE).
@@ -64,7 +83,7 @@ impl Default for Profile {
         Self {
             apparmor: AppArmor::default(),
             cgroups: Cgroups::default(),
-            euid: 0,
+            caller: Caller::Root,
             lingering: true,
             missing: BTreeSet::new(),
             missing_hierarchies: BTreeSet::new(),
@@ -107,14 +126,36 @@ impl Profile {
         Self { lingering: false, pid_max: 16, pipe_bytes: 1, ..Self::default() }
     }
 
+    /// Returns the default kernel as a user sees it who has a session: systemd hands on to it what
+    /// `Delegate=` names.
+    #[must_use]
+    pub fn rootless() -> Self {
+        Self { caller: Caller::User(&["memory", "pids"]), ..Self::default() }
+    }
+
+    /// Returns the default kernel with cgroups of v1 as a user sees it, to whom none belongs.
+    #[must_use]
+    pub fn rootless_without_cgroups() -> Self {
+        Self { caller: Caller::User(&[]), ..Self::v1() }
+    }
+
+    /// Returns the default kernel as a container with a user namespace sees it.
+    #[must_use]
+    pub fn nested() -> Self {
+        Self { caller: Caller::Nested, ..Self::default() }
+    }
+
     /// The kernels by name.
-    pub const NAMED: [Named; 6] = [
+    pub const NAMED: [Named; 9] = [
         ("v2", Self::default),
         ("v1", Self::v1),
         ("hybrid", Self::hybrid),
         ("oldest", Self::oldest),
         ("without-freezer", Self::without_freezer),
         ("narrow", Self::narrow),
+        ("rootless", Self::rootless),
+        ("rootless-without-cgroups", Self::rootless_without_cgroups),
+        ("nested", Self::nested),
     ];
 
     /// Returns the default kernel with cgroups of both versions.

@@ -99,9 +99,9 @@ impl World {
 
     /// Adds the mounts of the host, and every file of their file systems.
     fn host_tree(&self, found: &mut BTreeSet<String>) {
-        let host = self.task(1).root;
+        let (host, space) = (self.task(1).root, self.task(1).space(Kind::Mnt));
         for (row, mount) in self.mounts.iter() {
-            if mount.space != Kind::Mnt.first() {
+            if mount.space != space {
                 continue;
             }
             let path = self.path_of(Place { mount: row, ino: mount.root }, host);

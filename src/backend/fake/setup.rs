@@ -3,21 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::cgroupfs;
 use super::creds::Creds;
 use super::fds::{Entry, Open, What};
 use super::files::{Ino, Inode, Node, Place};
 use super::mounts::Mount;
 use super::payload::Payload;
 use super::procs::{Role, Task};
+use super::profile::Caller;
 use super::spaces::{Held, Kind, Run, Space};
 use super::table::Table;
+use super::walk::Walk;
 use super::{Pid, Profile, World};
-use crate::sys::flags;
+use crate::sys::{CWD, flags};
 
 /// The number of the root directory.
 pub(super) const ROOT: u32 = 1;
 /// The number of the root mount.
 const ROOT_MOUNT: u32 = 1;
+/// The number of whoever is root in a container with a user namespace.
+const NESTED: u32 = 100_000;
 
 impl World {
     /// Returns a fresh machine: the first process, a small tree, /proc, /sys and cgroups.
@@ -50,6 +55,7 @@ impl World {
         world.first_tree();
         world.first_cgroups();
         world.task_mut(1).cgroups = world.first_membership();
+        world.first_caller();
         world
     }
 
@@ -73,6 +79,69 @@ impl World {
         }
     }
 
+    /// Gives the first process, after which the others are made, what a caller has of the machine.
+    fn first_caller(&mut self) {
+        let (user, controllers) = match self.profile.caller {
+            Caller::Root => return,
+            Caller::User(controllers) => (Caller::USER, controllers),
+            Caller::Nested => (NESTED, &cgroupfs::CONTROLLERS[..]),
+        };
+        self.own("/run", user);
+        if controllers.is_empty() {
+            self.task_mut(1).creds = Creds::of(user);
+        } else {
+            self.delegate(user, controllers);
+        }
+        if self.profile.caller == Caller::Nested {
+            self.contain(user);
+        }
+    }
+
+    /// Gives a user a cgroup that has those controllers and hands them on, as cgroups(7) says under
+    /// "delegation", and moves the first process into one below it.
+    fn delegate(&mut self, user: u32, controllers: &[&'static str]) {
+        let (above, session) = ("/sys/fs/cgroup/user", "/sys/fs/cgroup/user/session");
+        let root = self.task(1).cgroups[0];
+        for row in [root, self.cgroup(above)] {
+            if let Some(cgroup) = self.cgroups.get_mut(row) {
+                cgroup.enabled = controllers.into();
+            }
+        }
+        for file in ["", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"] {
+            self.own(&format!("{above}{file}"), user);
+        }
+        self.task_mut(1).creds = Creds::of(user);
+        let session = self.cgroup(session);
+        self.task_mut(1).cgroups = Arc::new([session]);
+    }
+
+    /// Makes a cgroup as the first process.
+    fn cgroup(&mut self, path: &str) -> u32 {
+        let made = self.mkdirat(1, (CWD, path.as_bytes()), 0o755);
+        match self.place_at(path).ino {
+            Ino::Cgroup(row) if made.is_ok() => row,
+            _ => panic!("{path} is no cgroup: {made:?}"),
+        }
+    }
+
+    /// Puts the first process into a user namespace whose root is that user, who owns every file,
+    /// and into a mount namespace of its own there.
+    fn contain(&mut self, root: u32) {
+        for row in self.inodes.keys() {
+            self.set_owner(Ino::Plain(row), root, root);
+        }
+        let map: Arc<[Run]> = Arc::new([Run { inside: 0, outside: root, count: 65536 }]);
+        let held =
+            Held::User { maker: root, uids: Arc::clone(&map), gids: map, groups_denied: false };
+        let owner = self.spaces.add(Space { kind: Kind::User, owner: Kind::User.first(), held });
+        let task = self.task_mut(1);
+        task.set_space(Kind::User, owner);
+        task.creds.crown();
+        let held = Held::Mnt { root: 0 };
+        let mounts = self.spaces.add(Space { kind: Kind::Mnt, owner, held });
+        self.copy_mounts(1, mounts);
+    }
+
     fn first_tree(&mut self) {
         let mut root = Inode::new(Node::directory(ROOT), 0o755, 10);
         root.links = 1;
@@ -85,8 +154,16 @@ impl World {
         for path in ["/proc", "/sys", "/dev", "/run", "/tmp", "/bin"] {
             self.mkdir(path);
         }
-        for (path, number) in [("/dev/null", (1, 3)), ("/dev/zero", (1, 5)), ("/dev/tty", (5, 0))] {
-            self.put(path, Node::Device { kind: flags::S_IFCHR, number }, 0o666);
+        for (name, number) in [
+            ("null", (1, 3)),
+            ("zero", (1, 5)),
+            ("full", (1, 7)),
+            ("random", (1, 8)),
+            ("urandom", (1, 9)),
+            ("tty", (5, 0)),
+        ] {
+            let node = Node::Device { kind: flags::S_IFCHR, number };
+            self.put(&format!("/dev/{name}"), node, 0o666);
         }
         self.mount_here("/proc", "proc");
         self.mount_here("/sys", "sysfs");
@@ -147,20 +224,20 @@ impl World {
     /// Returns the content of a file, as the first process would read it.
     #[must_use]
     pub fn read_file(&self, path: &str) -> Option<Vec<u8>> {
-        let place = self.find(super::walk::Walk::new(1, crate::sys::CWD, path.as_bytes())).ok()?;
+        let place = self.find(Walk::new(1, CWD, path.as_bytes())).ok()?;
         self.whole(1, place).ok()
     }
 
     /// Returns whether a path leads to something.
     #[must_use]
     pub fn exists(&self, path: &str) -> bool {
-        self.find(super::walk::Walk::new(1, crate::sys::CWD, path.as_bytes())).is_ok()
+        self.find(Walk::new(1, CWD, path.as_bytes())).is_ok()
     }
 
     /// Returns whether somebody has a file locked for writers, or reads a fifo.
     #[must_use]
     pub fn is_taken(&self, path: &str) -> bool {
-        let found = self.find(super::walk::Walk::new(1, crate::sys::CWD, path.as_bytes()));
+        let found = self.find(Walk::new(1, CWD, path.as_bytes()));
         found.is_ok_and(|place| {
             self.is_locked(place.ino)
                 || matches!(place.ino, Ino::Plain(row) if self.has_reader(row))
@@ -169,7 +246,7 @@ impl World {
 
     /// Returns the object at a path which has to exist.
     pub(super) fn place_at(&self, path: &str) -> Place {
-        let found = self.find(super::walk::Walk::new(1, crate::sys::CWD, path.as_bytes()));
+        let found = self.find(Walk::new(1, CWD, path.as_bytes()));
         let Ok(place) = found else { panic!("{path} is not there") };
         place
     }
@@ -213,8 +290,12 @@ impl World {
     fn start_task(&mut self, role: Role, maker: u32) -> Pid {
         let mut task = Task::new(1, role, self.task(1).root);
         task.maker = maker;
-        task.creds = Creds::of(self.profile.euid);
-        task.cgroups = Arc::clone(&self.task(1).cgroups);
+        let first = self.task(1);
+        task.creds = first.creds.clone();
+        task.cgroups = Arc::clone(&first.cgroups);
+        for kind in [Kind::Mnt, Kind::User] {
+            task.set_space(kind, first.space(kind));
+        }
         if maker != 0 {
             let null = self.place_at("/dev/null");
             let mut open = Open::new(What::Named(null), flags::O_RDWR);

@@ -342,3 +342,37 @@ fn complaint<R>(body: impl FnOnce() -> R) -> String {
     let Err(panic) = catch_unwind(AssertUnwindSafe(body)) else { return String::new() };
     panic.downcast::<String>().map_or_else(|_| String::new(), |text| *text)
 }
+
+/// Returns whether the caller of a profile makes a directory there.
+fn makes(profile: Profile, path: &str) -> Result<(), Errno> {
+    let mut world = World::new(profile);
+    let pid = world.client();
+    let world = RefCell::new(world);
+    let path = std::ffi::CString::new(path).unwrap();
+    World::process(&world, pid).mkdir(CWD, &path, 0o755)
+}
+
+#[test]
+fn a_caller_has_what_its_profile_says() {
+    let cgroups = "/sys/fs/cgroup";
+    for (profile, refused, given) in [
+        (Profile::rootless(), cgroups.to_owned(), Some(format!("{cgroups}/user"))),
+        (Profile::nested(), cgroups.to_owned(), Some(format!("{cgroups}/user"))),
+        (Profile::rootless_without_cgroups(), format!("{cgroups}/freezer"), None),
+    ] {
+        assert_eq!(makes(profile.clone(), &format!("{refused}/a")), Err(Errno::EACCES));
+        assert_eq!(makes(profile.clone(), "/run/a"), Ok(()));
+        if let Some(given) = given {
+            assert_eq!(makes(profile.clone(), &format!("{given}/a")), Ok(()));
+            let mut world = World::new(profile);
+            let pid = world.client();
+            let world = RefCell::new(world);
+            let kernel = World::process(&world, pid);
+            let limit = std::ffi::CString::new(format!("{given}/memory.max")).unwrap();
+            let opened = kernel.open(CWD, &limit, flags::O_WRONLY).map(drop);
+            assert_eq!(opened, Err(Errno::EACCES), "the limits of the whole are another's");
+        }
+    }
+    assert_eq!(makes(Profile::rootless(), "/bin/a"), Err(Errno::EACCES));
+    assert_eq!(makes(Profile::nested(), "/bin/a"), Ok(()), "its files are its own");
+}

@@ -71,6 +71,15 @@ impl World {
         if !self.is_directory(place.ino) {
             return Err(Errno::ENOTDIR);
         }
+        // Law `a_file_system_belongs_to_whoever_mounts_it`.
+        match kind {
+            "tmpfs" | "ramfs" => {
+                let (uid, gid) = (self.task(pid).creds.uid, self.task(pid).creds.gid);
+                self.set_owner(root, uid, gid);
+            }
+            "devpts" => self.set_owner(root, self.root_uid(pid), self.root_gid(pid)),
+            _ => (),
+        }
         if let (Ino::Plain(row), Some(mode)) = (root, mode_of(data))
             && let Some(inode) = self.inodes.get_mut(row)
         {

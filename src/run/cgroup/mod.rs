@@ -390,10 +390,11 @@ fn enable<K: Kernel>(kernel: &K, mount: &str, dir: &str) -> Result<(), Failure> 
         let Ok(known) = read_file(kernel, &path) else { continue };
         let all: Vec<_> = known.split_ascii_whitespace().map(|name| format!("+{name}")).collect();
         let control = format!("{parent}/cgroup.subtree_control");
-        if write_file(kernel, &control, &all.join(" ")).is_err() {
-            for one in &all {
-                regardless(write_file(kernel, &control, one));
-            }
+        match write_file(kernel, &control, &all.join(" ")) {
+            // Who may not write there has what others have handed on.
+            Ok(()) | Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) => (),
+            // One that this parent cannot hand on is refused with all the others.
+            Err(_) => all.iter().for_each(|one| regardless(write_file(kernel, &control, one))),
         }
     }
     Ok(())
