@@ -118,3 +118,11 @@ pub(crate) fn cgroups_named(name: &str) -> Vec<String> {
     }
     found
 }
+
+/// Which of many are to be tried: from the first on, counted from 1, each so many further on. A
+/// variable says it as `F/N`; without it all are.
+pub(crate) fn sample(variable: &str) -> (usize, usize) {
+    let Ok(text) = std::env::var(variable) else { return (1, 1) };
+    let parts = text.split_once('/').and_then(|(f, n)| Some((f.parse().ok()?, n.parse().ok()?)));
+    parts.unwrap_or_else(|| panic!("{variable} is F/N, two numbers"))
+}

@@ -29,7 +29,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use common::{Place, cgroups_named};
+use common::{Place, cgroups_named, sample};
 
 const ID: &str = "death";
 const COMMAND: &str = env!("CARGO_BIN_EXE_cofferdam");
@@ -195,7 +195,7 @@ fn whatever_a_killed_command_leaves_is_removed_by_force() {
     set_child_subreaper(true).unwrap();
     let place = place();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let (first, step) = sample();
+    let (first, step) = sample("COFFERDAM_DEATHS");
     let (mut points, mut residue) = (0, Vec::new());
     for (before, line) in OPERATIONS {
         for nth in (first..).step_by(step) {
@@ -222,11 +222,4 @@ fn whatever_a_killed_command_leaves_is_removed_by_force() {
     );
     assert!(residue.is_empty(), "{}", residue.join("\n"));
     assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), mounts);
-}
-
-/// The first call to die at, and how many further on the next one is.
-fn sample() -> (usize, usize) {
-    let Ok(text) = std::env::var("COFFERDAM_DEATHS") else { return (1, 1) };
-    let parts = text.split_once('/').and_then(|(f, n)| Some((f.parse().ok()?, n.parse().ok()?)));
-    parts.expect("COFFERDAM_DEATHS is F/N, two numbers")
 }
