@@ -116,9 +116,8 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
         let mut machine = Machine::new(plan);
         let mut first: Option<Failure> = None;
         loop {
-            let (step, undoing) = match machine.next() {
-                Next::Do(step) => (step, false),
-                Next::Undo(step) => (step, true),
+            let step = match machine.next() {
+                Next::Do(step) | Next::Undo(step) => step,
                 Next::Done(Verdict::Success) => return Ok(()),
                 Next::Done(Verdict::Failed { .. } | Verdict::Stuck { .. }) => {
                     let nothing = || Failure::told("no step failed".to_owned(), Errno::EPROTO);
@@ -129,9 +128,9 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
                 Ok(()) => machine.on(Outcome::Done),
                 Err(failure) => {
                     let failure = Failure { step: Some(step), ..failure };
+                    // Behind a failure there are only undos, and the first that fails ends it.
                     match &mut first {
-                        Some(first) if undoing => first.undo = Some(Box::new(failure)),
-                        Some(_) => (),
+                        Some(first) => first.undo = Some(Box::new(failure)),
                         None => first = Some(failure),
                     }
                     machine.on(Outcome::Failed);
@@ -170,8 +169,28 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
         }
     }
 
+    /// Returns the process that the request is about, in a step that is behind its making.
+    pub(super) fn child(&self) -> Result<&Child<'k, K>, Failure> {
+        self.child.as_ref().ok_or_else(|| without("a process"))
+    }
+
+    /// Returns the file of the record, in a step between its making and its last line.
+    pub(super) fn file(&self) -> Result<&Fd<'k, K>, Failure> {
+        self.file.as_ref().ok_or_else(|| without("a record"))
+    }
+
+    /// Returns the socket to the child, in a step between its making and its release.
+    pub(super) fn sync(&self) -> Result<&Fd<'k, K>, Failure> {
+        self.sync.as_ref().ok_or_else(|| without("a socket"))
+    }
+
     /// Opens what a child of this container joins its cgroups by.
     pub(super) fn doors(&self) -> Result<cgroup::Doors<'k, K>, Failure> {
         cgroup::doors(self.kernel, &self.record.manifest.cgroups)
     }
+}
+
+/// The failure of a step that a plan has in the wrong place.
+pub(super) fn without(what: &str) -> Failure {
+    Failure::new(format!("perform a step without {what}"), Errno::EPROTO)
 }
