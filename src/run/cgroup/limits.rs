@@ -264,11 +264,12 @@ mod tests {
     fn weights_and_throttles_are_spelled_for_either_version() {
         let (major, minor) = (8, 0);
         let device = DeviceWeight { major, minor, weight: Some(1000), leaf_weight: Some(20) };
+        let leaf = DeviceWeight { minor: 1, weight: None, leaf_weight: Some(30), ..device };
         let throttle = |kind, rate| Throttle { major, minor, kind, rate };
         let kinds = [(ThrottleKind::ReadBytes, 7), (ThrottleKind::WriteOperations, 0)];
         let block_io = BlockIo {
             weight: Some(10),
-            devices: vec![device],
+            devices: vec![device, leaf],
             throttles: kinds.map(|(kind, rate)| throttle(kind, rate)).to_vec(),
             ..BlockIo::default()
         };
@@ -287,6 +288,7 @@ mod tests {
             "blkio.bfq.weight = 10, or blkio.weight = 10",
             "blkio.bfq.weight_device = 8:0 1000, or blkio.weight_device = 8:0 1000",
             "blkio.leaf_weight_device = 8:0 20",
+            "blkio.leaf_weight_device = 8:1 30",
             "blkio.throttle.read_bps_device = 8:0 7",
             "blkio.throttle.write_iops_device = 8:0 0",
         ];
