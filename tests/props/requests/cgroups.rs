@@ -93,8 +93,11 @@ fn limits_that_no_cgroup_of_the_host_has_are_refused() {
 
 /// What an update of memory comes to, and the limit behind it.
 fn update(stage: &Stage, memory: Memory) -> (String, Vec<u8>) {
+    update_by(&stage.runtime(), stage, memory)
+}
+
+fn update_by<K: Kernel>(runtime: &Runtime<K>, stage: &Stage, memory: Memory) -> (String, Vec<u8>) {
     let resources = Resources { memory, ..Resources::default() };
-    let runtime = stage.runtime();
     let container = runtime.container(ID).expect("a name");
     let told = container.update(&resources).map_or_else(|e| e.to_string(), |()| "done".to_owned());
     let limit = stage.world.borrow().read_file("/sys/fs/cgroup/a/memory.max");
@@ -131,6 +134,14 @@ fn a_limit_below_what_is_in_use_is_refused_where_that_is_asked_for() {
                     device or resource busy";
     assert_eq!(update(&stage, memory(KIB, true)), (expected.to_owned(), b"65536\n".to_vec()));
     assert_eq!(update(&stage, memory(8 * KIB, true)), ("done".to_owned(), b"8192\n".to_vec()));
+    // A kernel that does not say what is in use refuses nothing.
+    stage.world.borrow_mut().write_file("/said/nothing", b"");
+    let below = stage.kernel();
+    let answer = elsewhere(&below, "/sys/fs/cgroup/a/memory.current", c"/said/nothing");
+    let kernel = Odd { kernel: stage.kernel(), answer };
+    let runtime = Runtime::new(kernel, ROOT).expect("a kernel with /proc");
+    let done = update_by(&runtime, &stage, memory(2 * KIB, true));
+    assert_eq!(done, ("done".to_owned(), b"2048\n".to_vec()));
     assert_eq!(update(&stage, memory(KIB, false)), ("done".to_owned(), b"1024\n".to_vec()));
 }
 
