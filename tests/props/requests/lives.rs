@@ -125,3 +125,30 @@ fn a_hook_behind_the_start_that_fails_leaves_nothing() {
     assert_eq!(refused, expected);
     stage.is_clean(&before);
 }
+
+/// Undoing stops at what the kernel keeps, so that its name is not lost.
+#[test]
+fn what_the_kernel_keeps_is_named_until_it_is_gone() {
+    let stage = Stage::new(Profile::default());
+    let before = stage.world.borrow().clone();
+    let answer = |call: &Call<Live<'_>>| match call {
+        Call::Spawn { .. } => Some(Err(Errno::EAGAIN)),
+        Call::Unlinkat { path, .. } if path.to_bytes() == b"/sys/fs/cgroup/a" => {
+            Some(Err(Errno::EBUSY))
+        }
+        _ => None,
+    };
+    let kernel = Odd { kernel: stage.kernel(), answer };
+    let runtime = Runtime::new(kernel, ROOT).expect("a kernel with /proc");
+    let kept = "remove cgroup /sys/fs/cgroup/a: device or resource busy";
+    let refused = told(runtime.create(ID, &usual()));
+    assert!(refused.starts_with("make the container's first process: "), "{refused}");
+    assert!(refused.ends_with(&format!("; then, undoing it: {kept}")), "{refused}");
+    let container = runtime.container(ID).expect("a name");
+    for _ in 0..2 {
+        assert_eq!(told(container.force_delete()), kept);
+        assert!(stage.world.borrow().exists("/run/cofferdam/a/record.json"));
+    }
+    stage.runtime().container(ID).expect("a name").force_delete().expect("is deleted");
+    stage.is_clean(&before);
+}
