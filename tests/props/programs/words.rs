@@ -98,6 +98,17 @@ fn what_is_mounted_in_proc_or_sys_is_covered_where_it_is_mounted() {
     assert!(entered < cpuinfo && entered < fs, "{said}");
 }
 
+/// Only where something is done before it has a name does it lie over the root first.
+#[test]
+fn a_sysfs_with_nothing_to_cover_is_mounted_where_it_belongs() {
+    let sysfs = Mount::new(MountKind::Filesystem("sysfs".to_owned()), "/sys");
+    let sysctls = vec![Sysctl::new("net.ipv4.ip_forward", "1").expect("is a name")];
+    let mut spec = Spec { sysctls, ..mounts(vec![sysfs]) };
+    place(&said(&spec, &v2()), r#"mount("sysfs", ".", "sysfs", 0, "")"#);
+    spec.masked_paths = vec!["/sys/firmware".to_owned()];
+    place(&said(&spec, &v2()), r#"mount("sysfs", "/bundle/rootfs", "sysfs", 0, "")"#);
+}
+
 #[test]
 fn attributes_of_a_tree_are_set_on_all_of_it() {
     let read = AttrFlags::RDONLY | AttrFlags::NOATIME;
@@ -111,6 +122,9 @@ fn attributes_of_a_tree_are_set_on_all_of_it() {
 #[test]
 fn a_file_system_in_dev_is_read_only_when_all_is_in_it() {
     let shm = Mount { set: MountFlags::RDONLY | MountFlags::NOSUID, ..tmpfs("/dev/shm") };
+    // In the image's own directory a name is not as good as a descriptor.
+    let image = said(&mounts(vec![shm.clone()]), &v2());
+    place(&image, r#"mount("tmpfs", ".", "tmpfs", NOSUID, "")"#);
     let said = said(&mounts(vec![tmpfs("/dev"), shm, bind("/x", "/dev/shm/x")]), &v2());
     let made = place(&said, r#"mount("tmpfs", "shm", "tmpfs", NOSUID, "")"#);
     let filled = place(&said, "# bind /x to /dev/shm/x\n");
@@ -146,13 +160,13 @@ fn who_has_no_cgroup_in_a_hierarchy_sees_the_maker_s() {
     world.cgroups.retain(|dir| !dir.mount.ends_with("pids"));
     let bind = |path: &str, name: &str| format!(r#"mount("{path}", "{name}", "", BIND|REC, "")"#);
     let (own, maker) = ("/sys/fs/cgroup/memory/box", "/sys/fs/cgroup/memory/maker");
-    for user in [0, 1000] {
-        world.host.user = user;
+    for (user, nested) in [(0, false), (0, true), (1000, false)] {
+        (world.host.user, world.host.user_namespace) = (user, nested);
         let said = said(&mounts(vec![cgroup.clone()]), &world);
         place(&said, &(bind("/sys/fs/cgroup/pids/maker", "pids") + "\n"));
         place(&said, &bind(own, "memory"));
-        // A user may have been let have none.
-        assert_eq!(said.contains(&bind(maker, "memory")), user != 0, "{said}");
+        // Who is not root of the host may have been let have none.
+        assert_eq!(said.contains(&bind(maker, "memory")), nested || user != 0, "{said}");
     }
 }
 

@@ -152,3 +152,31 @@ fn what_the_kernel_keeps_is_named_until_it_is_gone() {
     stage.runtime().container(ID).expect("a name").force_delete().expect("is deleted");
     stage.is_clean(&before);
 }
+
+/// Without a pid namespace the end of init ends nobody else (pid_namespaces(7)).
+#[test]
+fn who_shares_the_host_s_numbers_is_ended_with_all_its_children() {
+    for profile in [Profile::default(), Profile::v1(), Profile::oldest()] {
+        for forced in [false, true] {
+            let mut world = machine(profile.clone());
+            let forks = Payload::from([Action::Fork(1), Action::Sleep, Action::Sleep]);
+            world.payload("/bundle/rootfs/bin/sleep", forks);
+            let stage = Stage::of(world);
+            let before = stage.world.borrow().clone();
+            let mut create = usual();
+            create.spec.namespaces.retain(|one| one.kind != NamespaceKind::Pid);
+            let runtime = stage.runtime();
+            let container = run(&runtime, &create);
+            World::settle(&stage.world);
+            let all = container.processes().expect("is told");
+            assert_eq!(all.len(), 2);
+            if !forced {
+                container.kill(flags::SIGKILL).expect("is killed");
+                World::settle(&stage.world);
+                assert!(!all.iter().any(|pid| stage.world.borrow().is_alive(*pid)));
+            }
+            container.force_delete().expect("is deleted");
+            stage.is_clean(&before);
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! Ids, streams and cgroups of those who are not root.
 
 use super::*;
+use std::cell::Cell;
+
 use cofferdam::Stdio;
 use cofferdam::backend::fake::Payload;
 use cofferdam::spec::{
@@ -115,17 +117,23 @@ fn pipes_are_given_to_who_writes_to_them_and_devices_to_nobody() {
     assert_eq!(owners(), [0, 7, 7]);
 }
 
+/// Whether a call asks which user namespace the caller is in; it is told that of another.
+fn is_nested(call: &Call<Live<'_>>) -> Option<Result<u64, Errno>> {
+    let Call::Readlinkat { path, buf, .. } = call else { return None };
+    path.to_bytes().ends_with(b"/ns/user").then(|| {
+        let link = b"user:[4026532000]";
+        buf.iter().zip(link).for_each(|(room, byte)| room.set(*byte));
+        Ok(link.len() as u64)
+    })
+}
+
 /// What comes of a container whose cgroup cannot be made.
 fn without_cgroup(stage: &Stage, nested: bool, cgroup: Cgroup) -> String {
     let answer = |call: &Call<Live<'_>>| match call {
         Call::Mkdirat { path, .. } if path.to_bytes().starts_with(b"/sys/fs/cgroup") => {
             Some(Err(Errno::EACCES))
         }
-        Call::Readlinkat { path, buf, .. } if nested && path.to_bytes().ends_with(b"/user") => {
-            let link = b"user:[4026532000]";
-            buf.iter().zip(link).for_each(|(room, byte)| room.set(*byte));
-            Some(Ok(link.len() as u64))
-        }
+        call if nested => is_nested(call),
         _ => None,
     };
     let kernel = Odd { kernel: stage.kernel(), answer };
@@ -170,25 +178,70 @@ fn who_may_not_make_cgroups_does_without_unless_they_are_asked_for() {
 /// Who lacks the right to say who may use devices makes none either.
 #[test]
 fn device_rules_are_for_those_who_may_set_them() {
-    for user in [0, 1000] {
-        let mut world = match user {
-            0 => machine(Profile::default()),
-            _ => rootless(),
+    for (user, nested) in [(0, false), (0, true), (1000, false)] {
+        let (mut world, create) = match user {
+            0 => (machine(Profile::default()), smallest()),
+            _ => (rootless(), mapped(OWN, OWN)),
         };
         world.own("/sys/fs/cgroup", user);
         let stage = Stage::of(world);
-        let answer = |call: &Call<Live<'_>>| {
-            matches!(call, Call::BpfLoad { .. }).then_some(Err(Errno::EPERM))
+        let asked = Cell::new(false);
+        let answer = |call: &Call<Live<'_>>| match call {
+            Call::BpfLoad { .. } => {
+                asked.set(true);
+                Some(Err(Errno::EPERM))
+            }
+            call if nested => is_nested(call),
+            _ => None,
         };
         let kernel = Odd { kernel: stage.kernel(), answer };
         let runtime = Runtime::new(kernel, ROOT).expect("a kernel with /proc");
-        let made = runtime.create(ID, &mapped(OWN, OWN)).map(|made| made.id().to_owned());
-        match user {
-            0 => assert_eq!(
-                told(made),
-                "set the device rules of cgroup /sys/fs/cgroup/a: operation not permitted"
-            ),
-            _ => assert_eq!(made.expect("is created"), ID),
+        let made = runtime.create(ID, &create).map(|made| made.id().to_owned());
+        if user == 0 && !nested {
+            let expected =
+                "set the device rules of cgroup /sys/fs/cgroup/a: operation not permitted";
+            assert_eq!(told(made), expected);
+        } else {
+            assert_eq!(made.expect("is created"), ID);
         }
+        // Another user namespace than the first has no say at all.
+        assert_eq!(asked.get(), !nested);
     }
+}
+
+#[test]
+fn ids_that_the_kernel_refuses_are_told_with_the_map() {
+    let tools = |mut world: World| {
+        world.payload("/usr/bin/newuidmap", Payload::exit(0));
+        world
+    };
+    // The tools are for users, and for what users may not do.
+    for (world, errno, why) in [
+        (machine(Profile::default()), Errno::EPERM, "operation not permitted"),
+        (rootless(), Errno::EINVAL, "invalid argument"),
+    ] {
+        let stage = Stage::of(tools(world));
+        let before = stage.world.borrow().clone();
+        let answer = |call: &Call<Live<'_>>| match call {
+            Call::Write { bytes: b"0 100000 1000\n", .. } => Some(Err(errno)),
+            _ => None,
+        };
+        let kernel = Odd { kernel: stage.kernel(), answer };
+        let runtime = Runtime::new(kernel, ROOT).expect("a kernel with /proc");
+        let expected = format!("write \"0 100000 1000\\n\" to /proc/3/uid_map: {why}");
+        assert_eq!(told(runtime.create(ID, &mapped(MANY, MANY))), expected);
+        stage.is_clean(&before);
+    }
+}
+
+#[test]
+fn a_stream_that_is_not_open_is_no_stream() {
+    let stage = Stage::new(Profile::default());
+    let before = stage.world.borrow().clone();
+    let mut create = usual();
+    create.spec.process.as_mut().expect("has a process").user.uid = 7;
+    create.stdio = [Stdio::Fd(77), Stdio::Inherit, Stdio::Inherit];
+    let expected = "make the container's first process: bad file descriptor";
+    assert_eq!(told(stage.runtime().create(ID, &create)), expected);
+    stage.is_clean(&before);
 }
