@@ -190,3 +190,16 @@ fn a_capability_that_the_host_has_not_is_dropped_where_it_may_be_there() {
     spec.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
     place(&said(&spec, &world), "PR_CAPBSET_DROP, 36, 0, 0, 0)  accept EINVAL\n");
 }
+
+/// Without mount_setattr(2) it takes a mount more, which is made only where it changes something.
+#[test]
+fn the_tree_of_cgroups_is_read_only_where_that_is_asked_for() {
+    let mut world = v1();
+    world.host.missing = [Feature::MountSetattr].into();
+    for (set, remounts) in [(MountFlags::NOSUID, 0), (MountFlags::RDONLY, 1)] {
+        let cgroup = Mount { set, ..Mount::new(MountKind::Cgroup, "/sys/fs/cgroup") };
+        let said = said(&mounts(vec![cgroup]), &world);
+        let whole = |line: &&str| line.contains(r#", ".", "", "#) && line.contains("REMOUNT");
+        assert_eq!(said.lines().filter(whole).count(), remounts, "{said}");
+    }
+}
