@@ -6,6 +6,7 @@
 //! **Invariant:** a capability that the host does not give is not asked for, and so not refused.
 
 use super::draft::Draft;
+use super::host::Filter;
 use crate::spec::{CapSet, Capability, Process};
 use crate::sys::flags::{
     PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_RAISE, PR_CAPBSET_DROP,
@@ -123,12 +124,10 @@ pub(super) fn no_new_privs(draft: &mut Draft<'_>, process: &Process) {
 }
 
 /// Installs the system call filter.
-pub(super) fn filter(draft: &mut Draft<'_>) {
-    if let Some(filter) = draft.situation.filter {
-        draft.about("install the system call filter");
-        let code = draft.b.block(filter.code);
-        draft.b.call(Call::Seccomp { flags: filter.flags, filter: code });
-    }
+pub(super) fn filter(draft: &mut Draft<'_>, filter: Filter<'_>) {
+    draft.about("install the system call filter");
+    let code = draft.b.block(filter.code);
+    draft.b.call(Call::Seccomp { flags: filter.flags, filter: code });
 }
 
 fn prctl(draft: &mut Draft<'_>, option: u32, a: u64, b: u64) {

@@ -98,7 +98,7 @@ pub fn init(spec: &Spec, situation: &Situation<'_>) -> Result<Plan, Invalid> {
     namespaces::enter(&mut draft, spec);
     draft.about("lead a session");
     draft.b.call(Call::Setsid {});
-    furnish(&mut draft, spec, proc);
+    furnish(&mut draft, spec, process, proc);
     settle(&mut draft, spec);
     process::depart(&mut draft, process, situation.start, &spec.hooks.start_container);
     let making = namespaces::making(spec);
@@ -276,7 +276,7 @@ fn begin(draft: &mut Draft<'_>) {
 }
 
 /// Everything below the container's root, up to the old root's end.
-fn furnish(draft: &mut Draft<'_>, spec: &Spec, proc: Option<Slot>) {
+fn furnish(draft: &mut Draft<'_>, spec: &Spec, process: &Process, proc: Option<Slot>) {
     if spec.makes(NamespaceKind::Network) {
         namespaces::loopback(draft);
     }
@@ -291,17 +291,12 @@ fn furnish(draft: &mut Draft<'_>, spec: &Spec, proc: Option<Slot>) {
     if !spec.hooks.create_container.is_empty() {
         draft.b.call(Call::Fchdir { fd: draft.root });
     }
-    let env = spec.process.as_ref().map_or(&[][..], |process| &process.env);
-    hooks::run(draft, hooks::Kind::create(env), &spec.hooks.create_container);
-    if let Some(process) = &spec.process {
-        labels::choose(draft, process, proc);
-    }
+    hooks::run(draft, hooks::Kind::create(&process.env), &spec.hooks.create_container);
+    labels::choose(draft, process, proc);
     root::enter(draft, spec);
-    if let Some(process) = &spec.process {
-        let own = spec.namespace(NamespaceKind::Mount).is_some();
-        terminal::streams(draft, process, if own { Console::Bound } else { Console::Free });
-        process::directory(draft, process, Missing::Made);
-    }
+    let own = spec.namespace(NamespaceKind::Mount).is_some();
+    terminal::streams(draft, process, if own { Console::Bound } else { Console::Free });
+    process::directory(draft, process, Missing::Made);
     root::finish(draft, spec);
     paths::sysctls(draft, spec);
     paths::readonly(draft, spec);
@@ -329,9 +324,8 @@ fn settle(draft: &mut Draft<'_>, spec: &Spec) {
 /// A filter that denies what stands behind it.
 fn checked(plan: Plan) -> Result<Plan, Invalid> {
     let faults = lint(&plan.program);
-    if let Some(fault) = faults.iter().find(|fault| fault.rule != Rule::Filter) {
-        debug_assert!(false, "op {} of\n{}\n{}", fault.op, plan.program, fault.why);
-    }
+    let unsound = faults.iter().find(|fault| fault.rule != Rule::Filter);
+    debug_assert!(unsound.is_none(), "{unsound:?} of\n{}", plan.program);
     match faults.iter().find(|fault| fault.rule == Rule::Filter) {
         None => Ok(plan),
         Some(_) => {

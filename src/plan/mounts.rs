@@ -115,7 +115,7 @@ pub(super) fn all(draft: &mut Draft<'_>, spec: &Spec) {
             }
             MountKind::Filesystem(kind) => {
                 draft.about(format!("mount {kind} on {target}"));
-                file_system(draft, spec, mount, &path);
+                file_system(draft, spec, &Typed { mount, kind, path: &path });
             }
         }
     }
@@ -150,21 +150,26 @@ pub(super) fn readonly(draft: &mut Draft<'_>, path: &str, flags: u64) {
     draft.b.call(Call::MountSetattr { dir, path, flags: 0, set, clear: 0, propagation: 0 });
 }
 
-fn file_system(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
-    let MountKind::Filesystem(kind) = &mount.kind else { return };
+/// A mount of a file system of some type, where it goes.
+#[derive(Clone, Copy)]
+struct Typed<'m> {
+    mount: &'m Mount,
+    kind: &'m str,
+    path: &'m str,
+}
+
+fn file_system(draft: &mut Draft<'_>, spec: &Spec, typed: &Typed<'_>) {
+    let Typed { mount, kind, path } = *typed;
     if mount.tmpcopyup {
         return filled(draft, spec, mount, path);
     }
-    if mount.propagation.is_empty()
-        && tree_attributes(mount) == (0, 0)
-        && in_dev(draft, mount, path)
-    {
+    if mount.propagation.is_empty() && tree_attributes(mount) == (0, 0) && in_dev(draft, typed) {
         return;
     }
     // CVE-2019-19921: a link on the way would put proc where labels are not looked for.
-    let plain = matches!(kind.as_str(), "proc" | "sysfs");
+    let plain = matches!(kind, "proc" | "sysfs");
     if plain && paths::has_early(draft, spec, mount) {
-        return kernels_own(draft, spec, mount, path);
+        return kernels_own(draft, spec, typed);
     }
     let target = draft.target(path, if plain { Leaf::PlainDirectory } else { Leaf::Directory });
     let source = mount.source.as_deref().unwrap_or(kind);
@@ -214,8 +219,8 @@ fn finish(draft: &mut Draft<'_>, mount: &Mount, path: &str) {
 
 /// Mounts a procfs or sysfs over the root, whose path is the host's, covers what it shows, and puts
 /// it where it belongs: as many calls as there are without.
-fn kernels_own(draft: &mut Draft<'_>, spec: &Spec, mount: &Mount, path: &str) {
-    let MountKind::Filesystem(kind) = &mount.kind else { return };
+fn kernels_own(draft: &mut Draft<'_>, spec: &Spec, typed: &Typed<'_>) {
+    let Typed { mount, kind, path } = *typed;
     // Before anything lies over the root: from there a walk upwards would lead into that.
     let target = draft.target(path, Leaf::PlainDirectory);
     let root = from(draft.situation.bundle, &spec.rootfs.path);
@@ -269,8 +274,8 @@ fn asked_mode(data: &str) -> Option<u32> {
 
 /// Mounts on a directory made for it in a `/dev` that is a fresh tmpfs: nobody else can have put
 /// anything there, so a name is as good as a descriptor.
-fn in_dev(draft: &mut Draft<'_>, mount: &Mount, path: &str) -> bool {
-    let MountKind::Filesystem(kind) = &mount.kind else { return false };
+fn in_dev(draft: &mut Draft<'_>, typed: &Typed<'_>) -> bool {
+    let Typed { mount, kind, path } = *typed;
     let Some(name) = path.strip_prefix("dev/").filter(|name| !name.contains('/')) else {
         return false;
     };

@@ -63,10 +63,10 @@ pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, start: Start, hoo
     let candidates = candidates(process);
     probe(draft, process, &candidates);
     hooks::close_on_exec(draft);
-    let filtered = draft.situation.filter.is_some();
-    if filtered && !process.no_new_privs {
+    let filter = draft.situation.filter;
+    if let Some(filter) = filter.filter(|_| !process.no_new_privs) {
         creds::arm(draft, process, powers);
-        creds::filter(draft);
+        creds::filter(draft, filter);
     }
     creds::drop_powers(draft, powers);
     draft.about("report that all is ready");
@@ -83,8 +83,8 @@ pub(super) fn depart(draft: &mut Draft<'_>, process: &Process, start: Start, hoo
     }
     let env = environment(draft, process);
     hooks::run(draft, hooks::Kind::start(&env, umask), hooks);
-    if filtered && process.no_new_privs {
-        creds::filter(draft);
+    if let Some(filter) = filter.filter(|_| process.no_new_privs) {
+        creds::filter(draft, filter);
     }
     execute(draft, process, &candidates, &env);
 }

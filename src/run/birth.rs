@@ -70,8 +70,7 @@ pub(super) fn cgroup<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fai
 /// that is recorded: hooks that the child runs.
 fn claim<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     op.record.manifest.extra.insert(CLAIMED.to_owned(), String::new());
-    let Some(file) = &op.file else { return Ok(()) };
-    records::write(op.kernel, file, &op.record)
+    records::write(op.kernel, op.file()?, &op.record)
 }
 
 /// Makes the child; it is in its cgroup, and bound to the socket, from its first moment.
@@ -178,12 +177,11 @@ fn stream_fd(stdio: &[Stdio; 3], stream: Stream) -> RawFd {
 /// Writes the maps of a new user namespace; the child waits for it.
 pub(super) fn id_map<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (create, plan) = task(op)?;
-    let (Some(child), Some(sync)) = (&op.child, &op.sync) else { return Ok(()) };
     if !plan.mapped {
         return Ok(());
     }
-    maps::write(op, child.pid, [&create.spec.uid_maps, &create.spec.gid_maps])?;
-    op.kernel.send(sync.raw(), b"M").doing(|| "tell the child that its ids are mapped")
+    maps::write(op, op.child()?.pid, [&create.spec.uid_maps, &create.spec.gid_maps])?;
+    op.kernel.send(op.sync()?.raw(), b"M").doing(|| "tell the child that its ids are mapped")
 }
 
 pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
@@ -198,8 +196,7 @@ pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
     let state = hooks::state(&op.record, "creating", pid);
     hooks::run_all(op, "prestart", &hooks.prestart, &state)?;
     hooks::run_all(op, "createRuntime", &hooks.create_runtime, &state)?;
-    let Some(sync) = &op.sync else { return Ok(()) };
-    op.kernel.send(sync.raw(), b"H").doing(|| "tell the child that the hooks have run")
+    op.kernel.send(op.sync()?.raw(), b"H").doing(|| "tell the child that the hooks have run")
 }
 
 /// Waits until the child has done all that can fail before the start.
@@ -208,22 +205,24 @@ pub(super) fn runtime_hooks<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<
 pub(super) fn prepare<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (_, plan) = task(op)?;
     if !plan.forks {
-        stage_created(op)?;
+        op.next = Some(created(op)?);
     }
     expect(op, plan, Wanted::Ready)?;
-    if plan.forks { stage_created(op) } else { Ok(()) }
+    if plan.forks {
+        op.next = Some(created(op)?);
+    }
+    Ok(())
 }
 
-fn stage_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
-    let Some(child) = &op.child else { return Ok(()) };
-    let init = Some(identity::identify(op.kernel, child.pid, op.runtime.boot())?);
+/// Makes the record of a container whose init is there.
+fn created<K: Kernel>(op: &Operation<'_, '_, K>) -> Result<Record, Failure> {
+    let init = Some(identity::identify(op.kernel, op.child()?.pid, op.runtime.boot())?);
     let mut created = Record { init, stage: Stage::Created, ..op.record.clone() };
     if let Some(files) = op.hooks.as_ref().filter(|_| !op.record.manifest.ungated) {
         let numbers = format!("{:?}", files.numbers());
         created.manifest.extra.insert(hooks::OUTPUT.to_owned(), numbers);
     }
-    op.next = Some(created);
-    Ok(())
+    Ok(created)
 }
 
 /// Says what the child is awaited to say.
@@ -246,8 +245,7 @@ pub(super) fn expect<K: Kernel>(
     wanted: Wanted,
 ) -> Result<(), Failure> {
     while wanted != Wanted::Pid || !op.forked {
-        let Some(sync) = &op.sync else { return Ok(()) };
-        let message = receive(op.kernel, sync)?;
+        let message = receive(op.kernel, op.sync()?)?;
         let spoken = !matches!(message, Message::Over | Message::Pid(_) | Message::Terminal(_));
         if spoken && plan.forks && !op.forked {
             hear_elder(op)?;
@@ -294,12 +292,11 @@ fn killed() -> Failure {
 /// nothing to say.
 fn hear_elder<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let what = || "wait for the child that forks";
-    let (Some(elder), Some(sync)) = (&op.child, &op.sync) else { return Ok(()) };
-    is_over(op.kernel, &elder.pidfd, -1).doing(what)?;
-    if op.kernel.poll([(sync.raw(), flags::POLLIN)], 0).doing(what)? == [0] {
+    is_over(op.kernel, &op.child()?.pidfd, -1).doing(what)?;
+    if op.kernel.poll([(op.sync()?.raw(), flags::POLLIN)], 0).doing(what)? == [0] {
         return Ok(());
     }
-    match receive(op.kernel, sync)? {
+    match receive(op.kernel, op.sync()?)? {
         Message::Pid(pid) => succeed(op, pid),
         Message::Ended { .. }
         | Message::Failed { .. }
@@ -349,15 +346,17 @@ fn adopt<K: Kernel>(kernel: &K, pid: u32) -> Result<Child<'_, K>, Failure> {
 
 /// The record says created …
 pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
-    if op.next.is_none() {
-        let (_, plan) = task(op)?;
-        if plan.forks {
-            expect(op, plan, Wanted::Pid)?;
+    let next = match op.next.take() {
+        Some(next) => next,
+        None => {
+            let (_, plan) = task(op)?;
+            if plan.forks {
+                expect(op, plan, Wanted::Pid)?;
+            }
+            created(op)?
         }
-        stage_created(op)?;
-    }
-    let (Some(next), Some(file)) = (op.next.take(), &op.file) else { return Ok(()) };
-    records::write(op.kernel, file, &next)?;
+    };
+    records::write(op.kernel, op.file()?, &next)?;
     op.record = next;
     Ok(())
 }
@@ -366,31 +365,30 @@ pub(super) fn commit_created<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result
 pub(super) fn release<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     hooks::tell(op, "created")?;
     op.file = None;
-    let Some(sync) = op.sync.take() else { return Ok(()) };
-    op.kernel.send(sync.raw(), b"G").doing(|| "let the container go")
+    let sent = op.kernel.send(op.sync()?.raw(), b"G").doing(|| "let the container go");
+    op.sync = None;
+    sent
 }
 
 /// … or told at once, and watched until it has become its program.
 pub(super) fn launch<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
     let (_, plan) = task(op)?;
-    if op.hooks.is_some() && !op.ready {
+    if op.hooks.is_some() {
         // Those before the start have run when it is ready, and those at the start read created.
         expect(op, plan, Wanted::Ready)?;
         op.ready = true;
         hooks::tell(op, "created")?;
     }
-    let Some(sync) = &op.sync else { return Ok(()) };
-    match op.kernel.send(sync.raw(), b"G") {
+    match op.kernel.send(op.sync()?.raw(), b"G") {
         // It is gone already, perhaps with something unread (ECONNRESET), and has said why.
         Ok(()) | Err(Errno::EPIPE | Errno::ECONNRESET) => expect(op, plan, Wanted::Program)?,
         Err(errno) => return Err(Failure::new("let the container go", errno)),
     }
     op.sync = None;
-    if let Some(file) = op.file.take() {
-        // execve(2) closes the socket and the record one after the other: whoever is told that the
-        // program runs must not find it nascent. What fails here, it does in a moment.
-        regardless(unlock(&file));
-    }
+    // execve(2) closes the socket and the record one after the other: whoever is told that the
+    // program runs must not find it nascent. What fails here, it does in a moment.
+    regardless(unlock(op.file()?));
+    op.file = None;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::sys::{Call, Errno, Kernel, flags};
 
 use super::birth::CLAIMED;
 use super::error::{Doing, Failure};
-use super::operation::{Operation, Task};
+use super::operation::{Operation, Task, without};
 use super::{cgroup, process};
 
 /// How long a killed process may take to end, in milliseconds.
@@ -23,7 +23,8 @@ const PATIENCE_MS: i32 = 10_000;
 /// SIGKILL in a container without a pid namespace of its own ends everybody in its cgroup, as
 /// the end of init would with one; and it ends a frozen container, which is thawed to die.
 pub(super) fn signal<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
-    let (Some(init), Task::Signal(signal)) = (&op.child, op.task) else { return Ok(()) };
+    let Task::Signal(signal) = op.task else { return Err(without("a signal")) };
+    let init = op.child()?;
     let what = || format!("send signal {signal} to process {}", init.pid);
     // The first process of a pid namespace feels no signal that it does not handle
     // (pid_namespaces(7)), and one that waits at the gate handles none: it is asked to end, so it

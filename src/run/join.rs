@@ -8,13 +8,13 @@ use crate::sys::{Call, Kernel, Syscalls, flags};
 use super::birth::{Handed, Wanted, expect, make};
 use super::compile::Kept;
 use super::error::{Doing, Failure, regardless};
-use super::operation::{Operation, Task};
+use super::operation::{Operation, Task, without};
 use super::process::{Message, receive, wait};
 use super::streams;
 
 /// Makes the process and waits until it has become its program.
 pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
-    let Task::Exec(exec, plan) = op.task else { return Ok(()) };
+    let Task::Exec(exec, plan) = op.task else { return Err(without("a process to add")) };
     let kept = Kept::of(&op.record)?;
     let handed = Handed {
         console: exec.console,
@@ -26,9 +26,10 @@ pub(super) fn spawn<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Fail
     };
     make(op, plan, &handed)?;
     expect(op, plan, Wanted::Ready)?;
-    let Some(sync) = op.sync.take() else { return Ok(()) };
-    op.kernel.send(sync.raw(), b"G").doing(|| "let the process go")?;
-    match receive(op.kernel, &sync)? {
+    op.kernel.send(op.sync()?.raw(), b"G").doing(|| "let the process go")?;
+    let heard = receive(op.kernel, op.sync()?);
+    op.sync = None;
+    match heard? {
         Message::Failed { op: at, errno } => Err(Failure::told(plan.explain(at, errno), errno)),
         // The socket closed with execve(2), or with a death that its waiter will see.
         Message::Ended { .. }

@@ -116,9 +116,8 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
         let mut machine = Machine::new(plan);
         let mut first: Option<Failure> = None;
         loop {
-            let (step, undoing) = match machine.next() {
-                Next::Do(step) => (step, false),
-                Next::Undo(step) => (step, true),
+            let step = match machine.next() {
+                Next::Do(step) | Next::Undo(step) => step,
                 Next::Done(Verdict::Success) => return Ok(()),
                 Next::Done(Verdict::Failed { .. } | Verdict::Stuck { .. }) => {
                     let nothing = || Failure::told("no step failed".to_owned(), Errno::EPROTO);
@@ -129,9 +128,9 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
                 Ok(()) => machine.on(Outcome::Done),
                 Err(failure) => {
                     let failure = Failure { step: Some(step), ..failure };
+                    // Behind a failure there are only undos, and the first that fails ends it.
                     match &mut first {
-                        Some(first) if undoing => first.undo = Some(Box::new(failure)),
-                        Some(_) => (),
+                        Some(first) => first.undo = Some(Box::new(failure)),
                         None => first = Some(failure),
                     }
                     machine.on(Outcome::Failed);
@@ -170,8 +169,84 @@ impl<'k, 't, K: Kernel> Operation<'k, 't, K> {
         }
     }
 
+    /// Returns the process that the request is about, in a step that is behind its making.
+    pub(super) fn child(&self) -> Result<&Child<'k, K>, Failure> {
+        self.child.as_ref().ok_or_else(|| without("a process"))
+    }
+
+    /// Returns the file of the record, in a step between its making and its last line.
+    pub(super) fn file(&self) -> Result<&Fd<'k, K>, Failure> {
+        self.file.as_ref().ok_or_else(|| without("a record"))
+    }
+
+    /// Returns the socket to the child, in a step between its making and its release.
+    pub(super) fn sync(&self) -> Result<&Fd<'k, K>, Failure> {
+        self.sync.as_ref().ok_or_else(|| without("a socket"))
+    }
+
     /// Opens what a child of this container joins its cgroups by.
     pub(super) fn doors(&self) -> Result<cgroup::Doors<'k, K>, Failure> {
         cgroup::doors(self.kernel, &self.record.manifest.cgroups)
+    }
+}
+
+/// The failure of a step that a plan has in the wrong place.
+pub(super) fn without(what: &str) -> Failure {
+    Failure::new(format!("perform a step without {what}"), Errno::EPROTO)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::state::Manifest;
+    use crate::sys::{Call, Live};
+
+    /// Knows which boot it is, and lists what else it is asked.
+    struct Silent(RefCell<Vec<&'static str>>);
+
+    impl Kernel for Silent {
+        fn call(&self, call: Call<Live<'_>>) -> Result<u64, Errno> {
+            const BOOT: &[u8] = b"01234567-89ab-cdef-0123-456789abcdef\n";
+            self.0.borrow_mut().push(call.row().name);
+            match call {
+                Call::Read { buf, .. } => {
+                    buf.iter().zip(BOOT).for_each(|(room, byte)| room.set(*byte));
+                    Ok(BOOT.len() as u64)
+                }
+                _ => Ok(3),
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_that_lacks_what_it_is_about_fails_and_asks_nothing() {
+        let runtime = Runtime::new(Silent(RefCell::default()), "/run/x").unwrap();
+        let asked = || runtime.kernel().0.borrow().len();
+        for (step, lacks) in [
+            (Step::Cgroup, "create without a description"),
+            (Step::Spawn, "create without a description"),
+            (Step::IdMap, "create without a description"),
+            (Step::RuntimeHooks, "create without a description"),
+            (Step::Prepare, "create without a description"),
+            (Step::CommitCreated, "create without a description"),
+            (Step::Release, "perform a step without a socket"),
+            (Step::Launch, "create without a description"),
+            (Step::Signal, "perform a step without a signal"),
+            (Step::Limit, "perform a step without limits"),
+            (Step::SpawnExec, "perform a step without a process to add"),
+            (Step::Dump, "Dump is not supported yet"),
+        ] {
+            let before = asked();
+            let (home, record) = (Home::new("/run/x", "a"), Record::new(Manifest::default()));
+            let failed = Operation::new(&runtime, home, record, Task::Plain).perform(step);
+            assert!(failed.unwrap_err().message.starts_with(lacks), "{step:?}");
+            assert_eq!(asked(), before, "{step:?}");
+        }
+        let (home, record) = (Home::new("/run/x", "a"), Record::new(Manifest::default()));
+        let signal = Operation::new(&runtime, home, record, Task::Signal(9)).perform(Step::Signal);
+        let lacks = "perform a step without a process";
+        assert!(signal.unwrap_err().message.starts_with(lacks));
     }
 }

@@ -226,4 +226,24 @@ mod tests {
         ];
         assert_eq!(found, expected.map(|(m, o, v)| (m.to_owned(), o.to_owned(), v)));
     }
+
+    #[test]
+    fn what_says_nothing_of_a_hierarchy_is_passed_over() {
+        let own = "1:cpu:/a\n";
+        let mounts = "\
+            no separator at all\n\
+            1 2 0:1 / - cgroup cgroup rw,cpu\n\
+            31 23 0:28 /x /not/joined rw - cgroup cgroup rw,memory\n\
+            32 31 0:29 / /first rw - cgroup cgroup rw,cpu\n\
+            33 31 0:29 / /again rw - cgroup cgroup rw,cpu\n";
+        let found: Vec<_> = parse(own, mounts).into_iter().map(|h| h.mount).collect();
+        assert_eq!(found, ["/first"]);
+    }
+
+    #[test]
+    fn only_three_octal_digits_behind_a_backslash_are_an_escape() {
+        let paths = ["a\\040b", "a\\134", "a\\04", "a\\400", "040", "x040", ""];
+        let expected = ["a b", "a\\", "a\\04", "a\\400", "040", "x040", ""];
+        assert_eq!(paths.map(unescape), expected);
+    }
 }

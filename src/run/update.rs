@@ -9,7 +9,7 @@ use crate::sys::Kernel;
 use super::cgroup;
 use super::container::Container;
 use super::error::{Error, Failure};
-use super::operation::{Operation, Task};
+use super::operation::{Operation, Task, without};
 
 impl<K: Kernel> Container<'_, K> {
     /// Changes what it may use.
@@ -60,6 +60,6 @@ impl<K: Kernel> Container<'_, K> {
 
 /// Writes the limits.
 pub(super) fn limit<K: Kernel>(op: &mut Operation<'_, '_, K>) -> Result<(), Failure> {
-    let Task::Limit(resources) = op.task else { return Ok(()) };
+    let Task::Limit(resources) = op.task else { return Err(without("limits")) };
     cgroup::update(op.kernel, op.runtime.host()?, &op.record.manifest.cgroups, resources)
 }

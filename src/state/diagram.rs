@@ -88,8 +88,6 @@ impl fmt::Display for Label {
 struct World {
     record: Option<Record>,
     facts: Facts,
-    /// Whether a first process lives, be it the one that the record names or not yet.
-    born: bool,
     /// Whether a new first process stops at a gate.
     gated: bool,
 }
@@ -179,7 +177,7 @@ impl Sketch {
 }
 
 impl World {
-    const NONE: Self = Self { record: None, facts: Facts::NONE, born: false, gated: true };
+    const NONE: Self = Self { record: None, facts: Facts::NONE, gated: true };
 
     fn status(&self) -> Status {
         status(self.record.as_ref(), &self.facts)
@@ -195,7 +193,6 @@ impl World {
             }
             Step::Cgroup => facts.cgroup = facts.cgroup.max(Occupancy::Empty),
             Step::Spawn | Step::RestoreTree => {
-                self.born = true;
                 facts.cgroup = Occupancy::Populated;
                 let held = step == Step::Spawn && self.gated;
                 facts.gate = if held { Gate::Held } else { Gate::Free };
@@ -244,18 +241,16 @@ impl World {
 
     /// Writes the record with a new stage and, once there is one, with the first process.
     fn commit(&mut self, stage: Stage) {
-        if let Some(record) = &mut self.record {
-            record.stage = stage;
-            if stage == Stage::Created {
-                record.init = Some(ProcessId { pid: 1, started: 1, boot: 1 });
-                self.facts.init = if self.born { Liveness::Alive } else { Liveness::Gone };
-            }
+        let mut init = self.record.as_ref().and_then(|record| record.init);
+        if stage == Stage::Created {
+            init = Some(ProcessId { pid: 1, started: 1, boot: 1 });
+            self.facts.init = Liveness::Alive;
         }
+        self.record = self.record.take().map(|record| Record { stage, init, ..record });
     }
 
     /// Lets every process end.
     fn end(&mut self) {
-        self.born = false;
         if self.facts.init == Liveness::Alive {
             self.facts.init = Liveness::Gone;
         }

@@ -101,6 +101,18 @@ fn who_goes_on_is_asked_only_of_a_child_that_forks() {
     assert_eq!(told.map_err(|error| error.errno()), Err(Some(Errno::EPROTO)));
 }
 
+/// The child itself is the caller's, and can be taken for who goes on, but only once.
+#[test]
+fn who_goes_on_is_said_once() {
+    let twice = |stranger: Pid| {
+        let itself = (stranger + 2).to_le_bytes();
+        saying(&[&itself, &itself, b"R"])
+    };
+    let told = made(&forked(), twice).expect_err("is not believed");
+    assert_eq!(told.errno(), Some(Errno::EPROTO), "{told}");
+    assert!(told.to_string().starts_with("hear from the child in order"), "{told}");
+}
+
 #[test]
 fn a_terminal_is_taken_only_where_one_was_asked_for() {
     let told = made(&smallest(), |_| giving());

@@ -5,12 +5,15 @@
 //! | snapshots      | the calls of a child, one a line: a difference is a change of behaviour   |
 //! | counts         | how many calls the usual container makes, and that it stays so            |
 //! | explanations   | what users and their tools are told of a failure                          |
+//! | `words`        | what single words of a specification change, and which are refused        |
 //! | `any_spec`     | compiling never panics, and what comes out passes the lint                |
 
 #[path = "programs/any.rs"]
 mod any;
 #[path = "programs/counting.rs"]
 mod counting;
+#[path = "programs/words.rs"]
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -430,23 +433,6 @@ fn a_hook_that_ends_badly_is_named() {
     let expected =
         ["exit status 3", "signal: killed", "signal: segmentation fault", "signal: signal 10"];
     assert_eq!(endings, expected);
-}
-
-#[test]
-fn what_cannot_be_had_is_refused() {
-    let world = v2();
-    let situation = world.situation();
-    let with = |mount| plan::init(&Spec { mounts: vec![mount], ..bare() }, &situation);
-    assert_eq!(at(with(bind("/x", "/.."))), "/mounts/0/destination: the root itself");
-    let mut filled = bind("/x", "/y");
-    filled.tmpcopyup = true;
-    let copy = "/mounts/0/options: only a tmpfs is filled with a copy";
-    assert_eq!(at(with(filled)), copy);
-    let proc = "/mounts/0/destination: only a proc belongs on /proc";
-    assert_eq!(at(with(bind("/x", "/proc"))), proc);
-    assert_eq!(at(with(bind("/x", "/proc/sys"))), proc);
-    let spec = Spec { process: None, ..bare() };
-    assert_eq!(at(plan::init(&spec, &situation)), "/process: missing");
 }
 
 #[cfg(feature = "linux")]

@@ -180,4 +180,24 @@ mod tests {
         assert!(!ask(&program, 2, 6, (9, 1)), "writing is");
         assert!(ask(&program, 2, 6, (9, 2)));
     }
+
+    #[test]
+    fn a_program_goes_on_behind_a_rule_that_does_not_fit_everything() {
+        let access = DeviceAccess { mknod: true, read: true, write: true };
+        let kind = DeviceRuleKind::All;
+        let whole = DeviceRule { allow: true, kind, major: None, minor: None, access };
+        let partial = [
+            DeviceRule { kind: DeviceRuleKind::Block, ..whole },
+            DeviceRule { minor: Some(9), ..whole },
+            DeviceRule { access: DeviceAccess { mknod: false, ..access }, ..whole },
+            DeviceRule { access: DeviceAccess { read: false, ..access }, ..whole },
+            DeviceRule { access: DeviceAccess { write: false, ..access }, ..whole },
+        ];
+        // A character device, all access to it: each rule says nothing of that, or not all.
+        for rule in partial {
+            assert!(!ask(&program(&[rule]), 2, 7, (1, 3)), "{rule:?}");
+            assert!(ask(&program(&[whole, rule]), 2, 7, (1, 3)), "{rule:?}");
+        }
+        assert!(ask(&program(&[whole]), 2, 7, (1, 3)));
+    }
 }

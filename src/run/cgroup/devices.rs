@@ -125,4 +125,23 @@ mod tests {
         assert_eq!(spell(&rule), "c 136:* rwm");
         assert_eq!(spell(&usual(DeviceRuleKind::Block, None, None)), "b *:* m");
     }
+
+    #[test]
+    fn only_a_rule_for_every_access_to_every_device_overrides_all_before_it() {
+        let access = DeviceAccess { mknod: true, read: true, write: true };
+        let kind = DeviceRuleKind::All;
+        let whole = DeviceRule { allow: true, kind, major: None, minor: None, access };
+        let first = DeviceRule { major: Some(7), ..whole };
+        let partial = [
+            DeviceRule { kind: DeviceRuleKind::Char, ..whole },
+            DeviceRule { major: Some(1), ..whole },
+            DeviceRule { access: DeviceAccess { mknod: false, ..access }, ..whole },
+        ];
+        let with = |rule| rules(&Resources { devices: vec![first, rule], ..Resources::default() });
+        for rule in partial {
+            assert_eq!(with(rule)[1..3], [first, rule]);
+            assert_eq!(with(rule)[3..], USUAL);
+        }
+        assert_eq!(with(whole)[1..], [whole]);
+    }
 }

@@ -38,16 +38,20 @@ struct Settings(Vec<Setting>);
 
 impl Settings {
     fn add<V: ToString>(&mut self, controller: &'static str, file: &str, value: Option<V>) {
-        if let Some(value) = value {
-            let (file, value) = (file.to_owned(), value.to_string());
-            self.0.push(Setting { controller, file, value, missing: Missing::Fail });
-        }
+        self.add_or(controller, file, value, Missing::Fail);
     }
 
-    /// Says what is done where the kernel does not have the file that was added last.
-    fn or(&mut self, missing: Missing) {
-        if let Some(last) = self.0.last_mut() {
-            last.missing = missing;
+    /// The same, and says what is done where the kernel has no such file.
+    fn add_or<V: ToString>(
+        &mut self,
+        controller: &'static str,
+        file: &str,
+        value: Option<V>,
+        missing: Missing,
+    ) {
+        if let Some(value) = value {
+            let (file, value) = (file.to_owned(), value.to_string());
+            self.0.push(Setting { controller, file, value, missing });
         }
     }
 }
@@ -65,10 +69,7 @@ fn legacy(resources: &Resources) -> Vec<Setting> {
         Some(Limit::Max) => Some(Limit::Max),
         Some(Limit::Value(_)) | None => None,
     });
-    all.add("memory", "memory.memsw.limit_in_bytes", swap.map(minus));
-    if swap == Some(Limit::Max) {
-        all.or(Missing::Skip);
-    }
+    all.add_or("memory", "memory.memsw.limit_in_bytes", swap.map(minus), unless(swap));
     all.add("memory", "memory.soft_limit_in_bytes", memory.reservation.map(minus));
     all.add("memory", "memory.swappiness", memory.swappiness);
     all.add("memory", "memory.oom_control", memory.disable_oom_killer.map(u8::from));
@@ -86,8 +87,8 @@ fn legacy(resources: &Resources) -> Vec<Setting> {
     for (size, limit) in &resources.hugepages {
         all.add("hugetlb", &format!("hugetlb.{size}.limit_in_bytes"), Some(limit));
         // What is reserved is counted from 5.7 on.
-        all.add("hugetlb", &format!("hugetlb.{size}.rsvd.limit_in_bytes"), Some(limit));
-        all.or(Missing::Skip);
+        let reserved = format!("hugetlb.{size}.rsvd.limit_in_bytes");
+        all.add_or("hugetlb", &reserved, Some(limit), Missing::Skip);
     }
     all.0
 }
@@ -96,9 +97,8 @@ fn legacy_block(all: &mut Settings, block: &BlockIo) {
     let at = |device: &DeviceWeight, weight| format!("{}:{} {weight}", device.major, device.minor);
     let mut weigh = |file: &str, plain, value: Option<String>| {
         if let Some(value) = value {
-            all.add("blkio", file, Some(&value));
             // The scheduler before BFQ, gone with 5.0, had it without the name.
-            all.or(Missing::Instead(plain, value));
+            all.add_or("blkio", file, Some(&value), Missing::Instead(plain, value.clone()));
         }
     };
     weigh("blkio.bfq.weight", "blkio.weight", block.weight.map(|weight| weight.to_string()));
@@ -127,10 +127,7 @@ fn unified(resources: &Resources) -> Vec<Setting> {
     let mut all = Settings(Vec::new());
     all.add("memory", "memory.max", memory.limit.map(max));
     let swap = swap(memory.swap, memory.limit);
-    all.add("memory", "memory.swap.max", swap.map(max));
-    if swap == Some(Limit::Max) {
-        all.or(Missing::Skip);
-    }
+    all.add_or("memory", "memory.swap.max", swap.map(max), unless(swap));
     all.add("memory", "memory.low", memory.reservation.map(max));
     // An idle cgroup has no weight to be changed (sched_group_set_shares of the kernel).
     all.add("cpu", "cpu.weight", cpu.shares.filter(|shares| *shares != 0).map(weight));
@@ -149,8 +146,7 @@ fn unified(resources: &Resources) -> Vec<Setting> {
     unified_block(&mut all, &resources.block_io);
     for (size, limit) in &resources.hugepages {
         all.add("hugetlb", &format!("hugetlb.{size}.max"), Some(limit));
-        all.add("hugetlb", &format!("hugetlb.{size}.rsvd.max"), Some(limit));
-        all.or(Missing::Skip);
+        all.add_or("hugetlb", &format!("hugetlb.{size}.rsvd.max"), Some(limit), Missing::Skip);
     }
     for (file, value) in &resources.unified {
         all.add("unified", file, Some(value));
@@ -162,8 +158,8 @@ fn unified_block(all: &mut Settings, block: &BlockIo) {
     // BFQ counts as v1 did; without it, io.weight goes from 1 to 10000.
     let mut weigh = |at: &str, weight: u16| {
         let converted = 1 + u32::from(weight.saturating_sub(10)) * 9999 / 990;
-        all.add("io", "io.bfq.weight", Some(format!("{at}{weight}")));
-        all.or(Missing::Instead("io.weight", format!("{at}{converted}")));
+        let instead = Missing::Instead("io.weight", format!("{at}{converted}"));
+        all.add_or("io", "io.bfq.weight", Some(format!("{at}{weight}")), instead);
     };
     if let Some(weight) = block.weight {
         weigh("", weight);
@@ -182,6 +178,14 @@ fn unified_block(all: &mut Settings, block: &BlockIo) {
         };
         let rate = if *rate == 0 { "max".to_owned() } else { rate.to_string() };
         all.add("io", "io.max", Some(format!("{major}:{minor} {key}={rate}")));
+    }
+}
+
+/// What is done where a limit has no file: to do without is as good as no limit.
+fn unless(limit: Option<Limit>) -> Missing {
+    match limit {
+        Some(Limit::Max) => Missing::Skip,
+        Some(Limit::Value(_)) | None => Missing::Fail,
     }
 }
 
@@ -264,11 +268,12 @@ mod tests {
     fn weights_and_throttles_are_spelled_for_either_version() {
         let (major, minor) = (8, 0);
         let device = DeviceWeight { major, minor, weight: Some(1000), leaf_weight: Some(20) };
+        let leaf = DeviceWeight { minor: 1, weight: None, leaf_weight: Some(30), ..device };
         let throttle = |kind, rate| Throttle { major, minor, kind, rate };
         let kinds = [(ThrottleKind::ReadBytes, 7), (ThrottleKind::WriteOperations, 0)];
         let block_io = BlockIo {
             weight: Some(10),
-            devices: vec![device],
+            devices: vec![device, leaf],
             throttles: kinds.map(|(kind, rate)| throttle(kind, rate)).to_vec(),
             ..BlockIo::default()
         };
@@ -287,6 +292,7 @@ mod tests {
             "blkio.bfq.weight = 10, or blkio.weight = 10",
             "blkio.bfq.weight_device = 8:0 1000, or blkio.weight_device = 8:0 1000",
             "blkio.leaf_weight_device = 8:0 20",
+            "blkio.leaf_weight_device = 8:1 30",
             "blkio.throttle.read_bps_device = 8:0 7",
             "blkio.throttle.write_iops_device = 8:0 0",
         ];

@@ -336,9 +336,13 @@ impl<K: Kernel> Drop for Doors<'_, K> {
             tasks.into_iter().map(|fd| fd.into_raw().cast_unsigned()).collect();
         numbers.sort_unstable();
         for run in numbers.chunk_by(|a, b| a + 1 == *b) {
-            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-            let close = Call::CloseRange { first: *first, last: *last, flags: 0 };
-            if run.len() == 1 || kernel.call(close).is_err() {
+            let closed = match *run {
+                [first, .., last] => {
+                    kernel.call(Call::CloseRange { first, last, flags: 0 }).is_ok()
+                }
+                _ => false,
+            };
+            if !closed {
                 run.iter().for_each(|fd| drop(Fd::new(fd.cast_signed(), kernel)));
             }
         }
@@ -382,7 +386,7 @@ fn remove_one<K: Kernel>(kernel: &K, dir: &CgroupDir) -> Result<(), Failure> {
 ///
 /// A controller that cannot be had is missed when its limit is written, not before.
 fn enable<K: Kernel>(kernel: &K, mount: &str, dir: &str) -> Result<(), Failure> {
-    let Some(rest) = dir.strip_prefix(mount) else { return Ok(()) };
+    let rest = dir.strip_prefix(mount).unwrap_or_default();
     let ends = rest.match_indices('/').map(|(at, _)| mount.len() + at);
     for parent in ends.filter_map(|end| dir.get(..end)) {
         let what = || format!("read {parent}/cgroup.controllers");
@@ -409,7 +413,7 @@ fn inherit_cpuset<K: Kernel>(
     dir: &str,
 ) -> Result<(), Failure> {
     let mount = hierarchy.mount.trim_end_matches('/');
-    let Some(rest) = dir.strip_prefix(mount) else { return Ok(()) };
+    let rest = dir.strip_prefix(mount).unwrap_or_default();
     let own = path(hierarchy, Some("."), "");
     let ends = rest.match_indices('/').map(|(at, _)| mount.len() + at).skip(1);
     for child in ends.chain([dir.len()]).filter_map(|end| dir.get(..end)) {

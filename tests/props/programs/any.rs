@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use cofferdam::plan::{Feature, Leaving, Stream, Terminal};
 use cofferdam::spec::{
-    CapSet, Capabilities, Device, DeviceKind, Hook, Hooks, Mount, MountFlags, MountKind, Namespace,
-    NamespaceKind, Process, Propagation, Rlimit, RlimitKind, Rootfs, Sharing, Spec, Sysctl,
-    TimeOffset, TimeOffsets, User,
+    AttrFlags, CapSet, Capabilities, Device, DeviceKind, Hook, Hooks, Mount, MountFlags, MountKind,
+    Namespace, NamespaceKind, Process, Propagation, Rlimit, RlimitKind, Rootfs, Sharing, Spec,
+    Sysctl, TimeOffset, TimeOffsets, User,
 };
 use proptest::collection::{btree_set, vec};
 use proptest::option;
@@ -26,10 +26,14 @@ pub(crate) struct Around {
 }
 
 pub(crate) fn around() -> impl Strategy<Value = Around> {
-    let features = prop::sample::select(vec![Feature::CloseRange, Feature::MountSetattr]);
+    let features = prop::sample::select(vec![
+        Feature::CloseRange,
+        Feature::MountSetattr,
+        Feature::TimeNamespace,
+    ]);
     let terminals = prop::sample::select(vec![Terminal::Console, Terminal::None, Terminal::Relay]);
     let streams = prop::sample::select(vec![Stream::Stdin, Stream::Stdout, Stream::Stderr]);
-    let host = (any::<bool>(), prop::sample::select(vec![0, 1000]), btree_set(features, 0..3));
+    let host = (any::<bool>(), prop::sample::select(vec![0, 1000]), btree_set(features, 0..4));
     let rest = (any::<(bool, bool)>(), any::<u32>(), terminals, btree_set(streams, 0..4));
     (host, rest).prop_map(|((unified, user, missing), (flags, preserve_fds, terminal, streams))| {
         let (moved, filtered) = flags;
@@ -92,6 +96,10 @@ fn flags() -> impl Strategy<Value = MountFlags> {
         .prop_map(|flags| flags.into_iter().fold(MountFlags::NONE, |all, one| all | one))
 }
 
+fn attributes() -> impl Strategy<Value = AttrFlags> {
+    prop::sample::select(vec![AttrFlags::NONE, AttrFlags::RDONLY, AttrFlags::NOATIME])
+}
+
 fn mount() -> impl Strategy<Value = Mount> {
     let kind = prop_oneof![
         any::<bool>().prop_map(|recursive| MountKind::Bind { recursive }),
@@ -99,13 +107,16 @@ fn mount() -> impl Strategy<Value = Mount> {
         prop::sample::select(vec!["tmpfs", "proc", "sysfs", "mqueue", "devpts", "ext4"])
             .prop_map(|kind| MountKind::Filesystem(kind.to_owned())),
     ];
-    let how = (flags(), flags(), vec(propagation(), 0..3));
+    let tree = (attributes(), attributes());
+    let how = (flags(), flags(), vec(propagation(), 0..3), tree);
     (kind, path(), option::weighted(0.9, path()), how).prop_map(
-        |(kind, target, source, (set, clear, propagation))| Mount {
+        |(kind, target, source, (set, clear, propagation, (set_tree, clear_tree)))| Mount {
             tmpcopyup: clear.contains(MountFlags::NOSUID),
             source,
             set,
             clear,
+            set_tree,
+            clear_tree,
             propagation,
             ..Mount::new(kind, target)
         },
