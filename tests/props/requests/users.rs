@@ -4,7 +4,7 @@ use super::*;
 use std::cell::Cell;
 
 use cofferdam::Stdio;
-use cofferdam::backend::fake::Payload;
+use cofferdam::backend::fake::{Caller, Payload};
 use cofferdam::spec::{
     Cgroup, IdMap, Limit, Mount, MountKind, Namespace, NamespaceKind, Resources,
 };
@@ -25,8 +25,8 @@ fn mapped(uids: IdMap, gids: IdMap) -> Create {
 
 /// A machine on which a user may make containers.
 fn rootless() -> World {
-    let mut world = machine(Profile { euid: 1000, ..Profile::default() });
-    for path in ["/run", "/bundle", "/bundle/rootfs"] {
+    let mut world = machine(Profile { caller: Caller::User(&[]), ..Profile::default() });
+    for path in ["/bundle", "/bundle/rootfs"] {
         world.own(path, 1000);
     }
     world
