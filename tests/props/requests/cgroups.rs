@@ -1,6 +1,11 @@
 //! Where a container's cgroups are, and limits that cannot be.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
 use super::*;
+use cofferdam::Exec;
+use cofferdam::backend::trace::Trace;
 use cofferdam::spec::{BlockIo, Cpu, DeviceWeight, Limit, Memory, Resources};
 
 #[test]
@@ -166,4 +171,39 @@ fn a_limit_that_the_kernel_finds_too_low_is_told_with_what_is_in_use() {
     let shares = Cpu { shares: Some(KIB), ..Cpu::default() };
     let told = told(container.update(&Resources { cpu: shares, ..Resources::default() }));
     assert!(told.starts_with("write \"1024\" to /sys/fs/cgroup/cpu"), "{told}");
+}
+
+/// Whoever has only just been made cannot be moved by others for a moment (EINVAL): he is born in
+/// his cgroup, or moves himself by a door that is open before.
+#[test]
+fn nobody_is_put_into_a_cgroup_by_another() {
+    for (profile, doors) in [(Profile::default(), 0), (Profile::v1(), 14), (Profile::hybrid(), 14)]
+    {
+        let stage = Stage::new(profile);
+        let (open, opened) = (RefCell::new(BTreeSet::new()), Cell::new(0));
+        let see = |call: &Call<Live<'_>>, answer: &Result<u64, Errno>| match (*call, answer) {
+            (Call::Openat2 { path, .. }, Ok(fd)) => {
+                let path = path.to_string_lossy();
+                let (_, name) = path.rsplit_once('/').unwrap_or(("", &path));
+                let writes = matches!(*call, Call::Openat2 { flags, .. } if flags & 3 != 0);
+                if writes && ["cgroup.procs", "cgroup.threads", "tasks"].contains(&name) {
+                    open.borrow_mut().insert(*fd);
+                    opened.set(opened.get() + 1);
+                } else {
+                    open.borrow_mut().remove(fd);
+                }
+            }
+            (Call::Write { fd, .. }, _) => {
+                let door = u64::try_from(fd).is_ok_and(|fd| open.borrow().contains(&fd));
+                assert!(!door, "somebody else is put into a cgroup");
+            }
+            _ => (),
+        };
+        let kernel = Trace { kernel: stage.kernel(), see };
+        let runtime = Runtime::new(kernel, ROOT).expect("a kernel with /proc");
+        let container = run(&runtime, &usual());
+        let process = usual().spec.process.expect("a process");
+        container.exec(&Exec { process, ..Exec::default() }).expect("is added");
+        assert_eq!(opened.get(), doors);
+    }
 }
